@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""What one call of `orchestrate boot` is asked to do, as the session receives it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeoutOverrides:
+    """Time-outs from the command line; None keeps the config file's value. Host seconds."""
+
+    start_s: float | None = None
+    ready_s: float | None = None
+    command_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootOptions:
+    """Options of one boot.
+
+    With none of `until_ready`, `for_ns` and `command`, the session boots to ready and then keeps
+    running, showing what the guests say, until it is interrupted; that is a normal end.
+
+    Attributes:
+        until_ready: Stop as soon as every guest has shown that it is ready.
+        for_ns: Stop at exactly this guest time, in nanoseconds after power-on.
+        dry_run: Only work out the QEMU command; start nothing. The result carries it.
+        out: Run directory to create; None lets the session choose one.
+        command: Program and arguments to run in the first Linux guest once it is ready.
+        timeouts: Overrides of the config file's time-outs.
+        json: The caller prints one JSON object on stdout, so nothing else may go there.
+    """
+
+    until_ready: bool = False
+    for_ns: int | None = None
+    dry_run: bool = False
+    out: Path | None = None
+    command: tuple[str, ...] | None = None
+    timeouts: TimeoutOverrides = field(default_factory=TimeoutOverrides)
+    json: bool = False
+
+    @property
+    def keeps_running(self) -> bool:
+        """Whether only the user's interruption ends the run."""
+        return not self.until_ready and self.for_ns is None and self.command is None
