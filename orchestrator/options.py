@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What one call of `orchestrate boot` is asked to do, as the session receives it."""
+"""What one call of `orchestrate boot` is asked to do, and how the session tells what happens.
+
+The command line fills these in and the session reads them; neither knows more of the other.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,7 @@ class BootOptions:
     """Options of one boot.
 
     With none of `until_ready`, `for_ns` and `command`, the session boots to ready and then keeps
-    running, showing what the guests say, until it is interrupted; that is a normal end.
+    running, showing what the guests say, until it is interrupted.
 
     Attributes:
         until_ready: Stop as soon as every guest has shown that it is ready.
@@ -28,7 +32,8 @@ class BootOptions:
         out: Run directory to create; None lets the session choose one.
         command: Program and arguments to run in the first Linux guest once it is ready.
         timeouts: Overrides of the config file's time-outs.
-        json: The caller prints one JSON object on stdout, so nothing else may go there.
+        json: The caller prints one JSON object on stdout, so nothing else may go there. The
+            session itself never prints; this is for what it hands to the reporter.
     """
 
     until_ready: bool = False
@@ -43,3 +48,22 @@ class BootOptions:
     def keeps_running(self) -> bool:
         """Whether only the user's interruption ends the run."""
         return not self.until_ready and self.for_ns is None and self.command is None
+
+
+class Reporter(Protocol):
+    """Hears what happens during a boot, in order. The session calls it from one thread only."""
+
+    def phase(self, name: str) -> None:
+        """A phase begins: "images", "start", "ready", "command", "run" or "stop"."""
+
+    def vm_state(self, vm: str, state: str) -> None:
+        """A VM, or "hypervisor", is now "starting", "ready", "stopped", "failed" or similar."""
+
+    def console(self, vm: str, line: str) -> None:
+        """One complete console line of a VM, or of "hypervisor", without its line end."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line for the user, such as a file being fetched."""
+
+    def command_output(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        """Bytes that the command in Linux wrote, to be passed through unchanged."""
