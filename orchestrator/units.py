@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Durations and sizes as people write them: ``20us``, ``1.5s``, ``256M``.
+
+Everything inside the package is a whole number of nanoseconds or bytes; only this module knows
+the spelling.
+"""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+_NS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "min": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+_BYTES: Final = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+# "KiB" and "K" are the same thing here; "KB" is not offered because it means two things.
+_SIZE_SUFFIX: Final = {
+    **_BYTES,
+    **{f"{unit}iB": factor for unit, factor in _BYTES.items() if unit != "B"},
+}
+_NUMBER_UNIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)", re.ASCII)
+
+
+def _split(text: str, *, example: str) -> tuple[Decimal, str]:
+    match = _NUMBER_UNIT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a number with a unit, such as {example}")
+    return Decimal(match[1]), match[2]
+
+
+def _scale(text: str, units: dict[str, int], *, what: str, example: str) -> int:
+    number, unit = _split(text, example=example)
+    if unit not in units:
+        known = ", ".join(units)
+        told = f"unknown unit {unit!r}" if unit else "no unit"
+        raise ValueError(f"{text!r} has {told}; a {what} ends in one of {known}")
+    scaled = number * units[unit]
+    if scaled != int(scaled):
+        raise ValueError(f"{text!r} is not a whole number of {next(iter(units))}")
+    return int(scaled)
+
+
+def parse_duration_ns(text: str) -> int:
+    """Reads a duration such as ``20us``, ``1.5s`` or ``2min``.
+
+    Returns:
+        Nanoseconds, zero or more.
+
+    Raises:
+        ValueError: Not a number with a known unit, or finer than a nanosecond.
+    """
+    return _scale(text.replace("µ", "u"), _NS, what="duration", example="20us or 5s")
+
+
+def parse_size_bytes(text: str) -> int:
+    """Reads a size such as ``256M``, ``64KiB`` or ``1G``; units are powers of 1024.
+
+    Returns:
+        Bytes, zero or more.
+
+    Raises:
+        ValueError: Not a number with a known unit, or not a whole number of bytes.
+    """
+    return _scale(text, _SIZE_SUFFIX, what="size", example="16M or 1G")
+
+
+def _format(value: int, units: dict[str, int]) -> str:
+    for unit, factor in reversed(units.items()):
+        if value and value % factor == 0:
+            return f"{value // factor}{unit}"
+    return f"0{next(iter(units))}"
+
+
+def format_duration(duration_ns: int) -> str:
+    """Writes nanoseconds with the largest unit that keeps a whole number: ``20us``."""
+    return _format(duration_ns, _NS)
+
+
+def format_size(size_bytes: int) -> str:
+    """Writes bytes with the largest unit that keeps a whole number: ``256M``."""
+    return _format(size_bytes, _BYTES)
