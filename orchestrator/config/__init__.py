@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""TOML file -> frozen, typed `Config`; every fault at once. Nothing else reads the file.
+
+Reading order: `model` (what comes out), `schema` (the keys and their types), `checks` (what must
+hold between them), `faults` (how faults are told). This module only puts them together.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.checks import VmDraft, check
+from orchestrator.config.faults import Faults, did_you_mean
+from orchestrator.config.model import (
+    ClockConfig,
+    Config,
+    ElfVm,
+    LinuxVm,
+    MachineConfig,
+    Timeouts,
+    VmConfig,
+)
+from orchestrator.config.schema import TABLES, VM_TYPES, Draft, read_table
+from orchestrator.errors import ConfigError
+
+__all__ = [
+    "ClockConfig",
+    "Config",
+    "ElfVm",
+    "LinuxVm",
+    "MachineConfig",
+    "Timeouts",
+    "VmConfig",
+    "load",
+]
+
+
+def load(path: Path) -> Config:
+    """Reads and checks a config file.
+
+    Args:
+        path: The file; relative paths in it start from its folder.
+
+    Raises:
+        ConfigError: The file cannot be read, or is wrong; every fault is in it.
+    """
+    text = _read(path)
+    raw = _parse(text, path)
+    faults = Faults(file=str(path), text=text)
+    base = path.absolute().parent
+    for name in raw:
+        if name not in TABLES and name != "vm":
+            faults.add((name,), "is not a table of this file" + did_you_mean(name, _TOP_LEVEL))
+    drafts = {
+        name: read_table(table, raw.get(name, {}), key=(name,), base=base, faults=faults)
+        for name, table in TABLES.items()
+    }
+    machine = MachineConfig(**drafts["machine"].values)
+    clock = ClockConfig(**drafts["clock"].values)
+    timeouts = Timeouts(**{k: ns / 1e9 for k, ns in drafts["timeouts"].values.items()})
+    vms = _read_vms(
+        raw.get("vm", {}), base=base, direct=machine.hypervisor == "none", faults=faults
+    )
+    check(machine=machine, machine_wrong=drafts["machine"].wrong, vms=vms, faults=faults)
+    faults.raise_if_any()
+    return Config(
+        path=path.absolute(),
+        machine=machine,
+        clock=clock,
+        vms=tuple(draft.vm for draft in vms),
+        timeouts=timeouts,
+    )
+
+
+_TOP_LEVEL = (*TABLES, "vm")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+
+
+def _parse(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def _read_vms(raw: object, *, base: Path, direct: bool, faults: Faults) -> list[VmDraft]:
+    if not isinstance(raw, Mapping):
+        faults.add(("vm",), "must hold one table a VM: [vm.NAME]")
+        return []
+    return [
+        _read_vm(str(name), table, base=base, direct=direct, faults=faults)
+        for name, table in raw.items()
+    ]
+
+
+def _read_vm(name: str, raw: object, *, base: Path, direct: bool, faults: Faults) -> VmDraft:
+    key = ("vm", name)
+    given = raw.get("type") if isinstance(raw, Mapping) else None
+    if isinstance(given, str) and given in VM_TYPES:
+        kind = given
+    else:
+        # Guess, so that the other keys are checked too.
+        kind = "elf" if isinstance(raw, Mapping) and "image" in raw else "linux"
+        if isinstance(raw, Mapping):
+            _tell_type(given, key, faults)
+            raw = {name: value for name, value in raw.items() if name != "type"}
+    draft = read_table(VM_TYPES[kind], raw, key=key, base=base, faults=faults)
+    return VmDraft(
+        key=key,
+        vm=_build_vm(name, kind, draft, direct=direct),
+        given=frozenset(draft.values),
+        wrong=draft.wrong,
+    )
+
+
+def _tell_type(given: object, key: tuple[str, ...], faults: Faults) -> None:
+    words = ", ".join(f'"{word}"' for word in VM_TYPES)
+    if given is None:
+        faults.add((*key, "type"), f"is missing; valid: {words}")
+    else:
+        hint = did_you_mean(given, VM_TYPES) if isinstance(given, str) else f"; valid: {words}"
+        faults.add((*key, "type"), f'"{given}" is not a type of VM{hint}')
+
+
+def _build_vm(name: str, kind: str, draft: Draft, *, direct: bool) -> VmConfig:
+    values = {k: v for k, v in draft.values.items() if k not in ("type", "pin")}
+    values.setdefault("ram_bytes", 0)
+    pin = draft.values.get("pin")
+    if pin is None:
+        vcpus = values.get("vcpus", 1)
+        pin = range(vcpus) if direct else (0,) * vcpus
+    elif "vcpus" not in values:
+        values["vcpus"] = len(pin)
+    build = LinuxVm if kind == "linux" else ElfVm
+    return build(name=name, pin=tuple(pin), **values)

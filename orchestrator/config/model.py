@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""The config file as frozen, typed objects: all that the rest of the package sees of it.
+
+Plain data without behaviour; what these attributes promise is checked by the modules beside this
+one before an object is handed out. The defaults of optional keys are here and nowhere else.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+BLOCK_BYTES: Final = 2 << 20  # what stage 2 maps at once, so the unit of a VM's RAM
+DEFAULT_EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """The board and what runs on it first.
+
+    Attributes:
+        cores: Cores of the board, 1..8.
+        ram_bytes: RAM of the board; None: as much as the VMs need.
+        hypervisor: The project's own, none at all (one VM directly on the board), or an ELF file.
+        time_slice_ns: Guest time after which vCPUs of equal priority on a core take turns.
+        qemu: QEMU's program, by name or by path.
+    """
+
+    cores: int = 2
+    ram_bytes: int | None = None
+    hypervisor: Path | Literal["builtin", "none"] = "builtin"
+    time_slice_ns: int = 10_000_000
+    qemu: str = "qemu-system-arm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockConfig:
+    """How guest time passes.
+
+    Attributes:
+        mode: "deterministic": by instructions, the same in every run; "realtime": by the host.
+        shift: One instruction takes 2**shift ns of guest time (deterministic only).
+        quantum_ns: Longest time one core runs before the next gets its turn (deterministic only).
+        epoch: What the guests' real-time clock shows at power-on, in UTC.
+    """
+
+    mode: Literal["deterministic", "realtime"] = "deterministic"
+    shift: int = 0
+    quantum_ns: int = 20_000
+    epoch: datetime = DEFAULT_EPOCH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Longest time of each phase, in seconds on the host's clock.
+
+    Attributes:
+        start_s: From starting QEMU until it answers.
+        ready_s: From the first instruction until every guest is ready.
+        command_s: A command run in Linux.
+        silence_s: Without a console line, while a guest is not ready yet.
+    """
+
+    start_s: float = 30.0
+    ready_s: float = 300.0
+    command_s: float = 600.0
+    silence_s: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmBase:
+    """What every VM has.
+
+    Attributes:
+        name: 1..15 characters of a-z, 0-9, "_" and "-".
+        ram_bytes: A multiple of 2 MiB.
+        vcpus: Number of virtual CPUs.
+        pin: The core of each vCPU, as many as vCPUs.
+        priority: 0..255; on a shared core the higher one runs.
+        ready: Regular expression, searched in each console line, that shows the guest is ready;
+            None: the evidence that the guest's type gives by itself.
+        silence_ns: Longest time on the host's clock without a console line, for the whole run;
+            None: `Timeouts.silence_s`, and only until the guest is ready.
+        console: Whether the VM has a UART that is shown and logged.
+    """
+
+    name: str
+    ram_bytes: int
+    vcpus: int = 1
+    pin: tuple[int, ...] = (0,)
+    priority: int = 100
+    ready: str | None = None
+    silence_ns: int | None = None
+    console: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinuxVm(VmBase):
+    """A Linux guest.
+
+    Attributes:
+        kernel: Flavour of Debian's kernel, or a kernel image file.
+        initramfs: The project's own, or a cpio archive.
+        append: Added at the end of the kernel command line.
+        files: Pairs of a file on the host and the absolute path it gets in the guest.
+    """
+
+    kernel: Path | Literal["armmp", "armmp-lpae"] = "armmp"
+    initramfs: Path | Literal["default"] = "default"
+    append: str = ""
+    files: tuple[tuple[Path, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElfVm(VmBase):
+    """A guest that is one ELF file built for QEMU's plain `virt` board.
+
+    Attributes:
+        image: The project's RTOS, or an ELF file.
+        ram_ipa: Where the VM sees its RAM, 2 MiB aligned.
+    """
+
+    priority: int = 200
+    image: Path | Literal["rtos"] = "rtos"
+    ram_ipa: int = 0x4000_0000
+
+
+VmConfig = LinuxVm | ElfVm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One config file, checked.
+
+    Attributes:
+        path: The file, absolute; every other path in here is absolute too.
+        vms: In the order of the file, 1..8 of them.
+    """
+
+    path: Path
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    clock: ClockConfig = field(default_factory=ClockConfig)
+    vms: tuple[VmConfig, ...] = ()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def linux_vms(self) -> tuple[LinuxVm, ...]:
+        """The Linux VMs, in the order of the file."""
+        return tuple(vm for vm in self.vms if isinstance(vm, LinuxVm))

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: MIT
+"""The keys of the config file, their types and their limits; one class a table.
+
+What must hold between keys is in `checks`. To add a key: a line in the class of its table here,
+an attribute with its default in `model`, a line in `dual.toml`.
+
+Every key is optional here, so that one wrong value does not hide the next fault: a table is read
+without its wrong keys, and `checks` asks for those that must be there.
+"""
+
+import os
+import re
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
+
+from orchestrator.config.faults import Faults, KeyPath, did_you_mean, nearest
+from orchestrator.config.model import BLOCK_BYTES
+from orchestrator.units import parse_duration_ns, parse_size_bytes
+
+# ELF identification: magic, ELFCLASS32, ELFDATA2LSB; e_machine at offset 18 is EM_ARM
+# (System V ABI, chapter 4, and its ARM supplement).
+_ELF32_LE: Final = b"\x7fELF\x01\x01"
+_EM_ARM: Final = 40
+_ELF_MACHINE_END: Final = 20
+
+_INT64_MAX: Final = (1 << 63) - 1  # what C code and QEMU hold times and sizes in
+
+
+def _by(parse: Callable[[str], int], example: str) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, str):
+            raise ValueError(f'must be a string such as "{example}", not {_shown(value)}')  # noqa: TRY004 - pydantic takes ValueError only
+        return parse(value)
+
+    return read
+
+
+def _at_least(least: int, told: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if value < least:
+            raise ValueError(f"must be {told} or more")
+        if value > _INT64_MAX:
+            raise ValueError("is too large")
+        return value
+
+    return AfterValidator(check)
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from error
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _existing_file(value: str, base: Path, *, words: tuple[str, ...] = ()) -> Path:
+    path = Path(os.path.normpath(base / Path(value).expanduser()))
+    if path.is_file():
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"{path} cannot be read; check its permissions")
+        return path
+    what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
+    if words:
+        what = f'"{value}" is not one of {_quoted(words)}, and {what}'
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    if near := nearest(value, words) or nearest(path.name, beside):
+        what += f'; did you mean "{near}"?'
+    raise ValueError(what)
+
+
+def _arm_elf(path: Path) -> Path:
+    with path.open("rb") as file:
+        head = file.read(_ELF_MACHINE_END)
+    if len(head) < _ELF_MACHINE_END or not head.startswith(b"\x7fELF"):
+        raise ValueError(f"{path} is not an ELF file")
+    machine = struct.unpack_from("<H", head, 18)[0]
+    if not head.startswith(_ELF32_LE) or machine != _EM_ARM:
+        raise ValueError(f"{path} is an ELF file, but not for 32-bit little-endian ARM")
+    return path
+
+
+def _word_or_file(*words: str, elf: bool = False) -> PlainValidator:
+    def read(value: object, info: ValidationInfo) -> Path | str:
+        if not isinstance(value, str):
+            raise ValueError(f"must be a string, not {_shown(value)}")  # noqa: TRY004 - as above
+        if value in words:
+            return value
+        path = _existing_file(value, _base(info), words=words)
+        return _arm_elf(path) if elf else path
+
+    return PlainValidator(read)
+
+
+def _guest_files(value: object, info: ValidationInfo) -> tuple[tuple[Path, str], ...]:
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a table of "/path/in/the/guest" = "file on the host"')  # noqa: TRY004 - as above
+    pairs = []
+    for guest, host in value.items():
+        pure = PurePosixPath(guest)
+        if not pure.is_absolute() or ".." in pure.parts or str(pure) != guest or guest == "/":
+            raise ValueError(f'"{guest}" is not a plain absolute path in the guest')
+        if not isinstance(host, str):
+            raise ValueError(f'"{guest}" must name a file on the host, not {_shown(host)}')  # noqa: TRY004 - as above
+        pairs.append((_existing_file(host, _base(info)), guest))
+    return tuple(pairs)
+
+
+def _base(info: ValidationInfo) -> Path:
+    base = info.context
+    if not isinstance(base, Path):
+        raise TypeError("tables are read with the config file's folder as context")
+    return base
+
+
+Duration = Annotated[int, BeforeValidator(_by(parse_duration_ns, "20us"))]
+Timeout = Annotated[Duration, _at_least(1_000_000, "1ms")]
+Size = Annotated[int, BeforeValidator(_by(parse_size_bytes, "256M")), _at_least(BLOCK_BYTES, "2M")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class MachineTable(_Table):
+    """``[machine]``."""
+
+    cores: Annotated[int, Field(ge=1, le=8)] | None = None
+    ram_bytes: Size | None = Field(None, alias="ram")
+    hypervisor: Annotated[Path | str, _word_or_file("builtin", "none", elf=True)] | None = None
+    # Below this a core would do nothing but switch.
+    time_slice_ns: Annotated[Duration, _at_least(10_000, "10us")] | None = Field(
+        None, alias="time_slice"
+    )
+    qemu: Annotated[str, Field(min_length=1)] | None = None
+
+
+class ClockTable(_Table):
+    """``[clock]``."""
+
+    mode: Literal["deterministic", "realtime"] | None = None
+    shift: Annotated[int, Field(ge=0, le=10)] | None = None
+    quantum_ns: Annotated[Duration, _at_least(1_000, "1us")] | None = Field(None, alias="quantum")
+    epoch: Annotated[datetime, AfterValidator(_utc)] | None = None
+
+
+class TimeoutsTable(_Table):
+    """``[timeouts]``; nanoseconds here, seconds in the model."""
+
+    start_s: Timeout | None = Field(None, alias="start")
+    ready_s: Timeout | None = Field(None, alias="ready")
+    command_s: Timeout | None = Field(None, alias="command")
+    silence_s: Timeout | None = Field(None, alias="silence")
+
+
+class _VmTable(_Table):
+    ram_bytes: Size | None = Field(None, alias="ram")
+    vcpus: Annotated[int, Field(ge=1, le=8)] | None = None
+    pin: list[Annotated[int, Field(ge=0)]] | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+    ready: Annotated[str, Field(min_length=1), AfterValidator(_regex)] | None = None
+    silence_ns: Timeout | None = Field(None, alias="silence")
+
+
+class LinuxTable(_VmTable):
+    """``[vm.NAME]`` with type = "linux"."""
+
+    type: Literal["linux"] | None = None
+    kernel: Annotated[Path | str, _word_or_file("armmp", "armmp-lpae")] | None = None
+    initramfs: Annotated[Path | str, _word_or_file("default")] | None = None
+    append: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=512)] | None = None
+    files: Annotated[tuple[tuple[Path, str], ...], PlainValidator(_guest_files)] | None = None
+
+
+class ElfTable(_VmTable):
+    """``[vm.NAME]`` with type = "elf"."""
+
+    type: Literal["elf"] | None = None
+    image: Annotated[Path | str, _word_or_file("rtos", elf=True)] | None = None
+    ram_ipa: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
+    console: bool | None = None
+
+
+TABLES: Final[Mapping[str, type[_Table]]] = {
+    "machine": MachineTable,
+    "clock": ClockTable,
+    "timeouts": TimeoutsTable,
+}
+VM_TYPES: Final[Mapping[str, type[_VmTable]]] = {"linux": LinuxTable, "elf": ElfTable}
+
+_EXPECTED: Final = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list such as [0, 1]",
+    "datetime_type": "a date and time such as 2026-01-01T00:00:00Z",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One table as far as it can be read.
+
+    Attributes:
+        key: The table's path in the file.
+        values: By attribute of the model; what is absent was not given or is wrong.
+        wrong: Attributes that were given and are wrong; their fault is already noted.
+    """
+
+    key: KeyPath
+    values: Mapping[str, Any]
+    wrong: frozenset[str]
+
+
+def keys_of(table: type[_Table]) -> dict[str, str]:
+    """The attribute of each key of a table."""
+    return {info.alias or name: name for name, info in table.model_fields.items()}
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, Mapping):
+        return "a table"
+    return str(value)
+
+
+def _unknown_key(key: str, table: type[_Table]) -> str:
+    known = keys_of(table)
+    near = nearest(key, known)
+    if near is None:
+        for name, other in TABLES.items():
+            if key in keys_of(other):
+                return f"is not a key of this table; it belongs in [{name}]"
+        for name, vm_table in VM_TYPES.items():
+            if key in keys_of(vm_table):
+                return f'is only a key of a VM of type "{name}"'
+    return "is not a key of this table" + did_you_mean(key, known)
+
+
+def _unknown_word(value: object, expected: str) -> str:
+    words = re.findall(r"'([^']*)'", expected)
+    hint = did_you_mean(value, words) if isinstance(value, str) else "; valid: " + ", ".join(words)
+    return f"{_shown(value)} is not known{hint}"
+
+
+# How each kind of pydantic error is told: from the wrong value and the error's context.
+_TOLD: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], str]]] = {
+    "value_error": lambda _value, context: str(context["error"]),
+    "literal_error": lambda value, context: _unknown_word(value, context["expected"]),
+    "greater_than_equal": lambda value, context: f"must be {context['ge']} or more, not {value}",
+    "less_than_equal": lambda value, context: f"must be {context['le']} or less, not {value}",
+    "less_than": lambda value, context: f"must be less than {context['lt']:#x}, not {value:#x}",
+    "string_pattern_mismatch": lambda _value, _context: (
+        "may only hold printable ASCII characters on one line"
+    ),
+    "string_too_long": lambda value, context: (
+        f"is {len(value)} characters long; at most {context['max_length']}"
+    ),
+    "string_too_short": lambda _value, _context: "must not be empty; remove the key instead",
+}
+
+
+def _told(error: Mapping[str, Any], table: type[_Table]) -> str:
+    """One pydantic error in the words of this file's users."""
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(str(error["loc"][0]), table)
+    if kind in _EXPECTED:
+        return f"must be {_EXPECTED[kind]}, not {_shown(value)}"
+    if tell := _TOLD.get(kind):
+        return tell(value, error.get("ctx", {}))
+    return f"{error['msg']}, not {_shown(value)}"
+
+
+def read_table(
+    table: type[_Table], raw: object, *, key: KeyPath, base: Path, faults: Faults
+) -> Draft:
+    """Reads one table; notes its faults and leaves the wrong keys out.
+
+    Args:
+        table: The class that knows the keys.
+        raw: What the TOML file holds there.
+        key: The table's path in the file.
+        base: Folder that relative paths start from.
+        faults: Collects what is wrong.
+    """
+    if not isinstance(raw, Mapping):
+        faults.add(key, f"must be a table, not {_shown(raw)}")
+        return Draft(key=key, values={}, wrong=frozenset(keys_of(table).values()))
+    wrong_keys: set[str] = set()
+    try:
+        read = table.model_validate(dict(raw), context=base)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            wrong_keys.add(str(error["loc"][0]))
+            name, *items = error["loc"]
+            path = str(name) + "".join(f"[{item}]" for item in items)
+            faults.add((*key, path), _told(error, table))
+        sound = {name: value for name, value in raw.items() if name not in wrong_keys}
+        read = table.model_validate(sound, context=base)
+    attributes = keys_of(table)
+    return Draft(
+        key=key,
+        # Not model_dump(): it would turn values such as paths into copies of its own choosing.
+        values={name: getattr(read, name) for name in read.model_fields_set},
+        wrong=frozenset(attributes[name] for name in wrong_keys if name in attributes),
+    )
