@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""The Linux guest's root file system: one archive made once, one small archive for each run.
+
+The base archive is what `images/linux/initramfs.toml` lists: the project's init, Debian's static
+busybox, the modules for virtio ports. What changes from run to run, a command and the files it
+needs, is a second archive that the guest unpacks over the first; so a run makes no new base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from orchestrator.errors import StorageError, UsageError
+from orchestrator.images import debian, modules, sources
+from orchestrator.images.cpio import Archive
+from orchestrator.images.kernel import KernelImage
+from orchestrator.images.store import Store, storage_errors
+
+COMMAND_PATH: Final = "job/command"
+PORTS: Final = ("stdout", "stderr", "status", "results")
+"""Names of the virtserialports that a job writes to; images/linux/init.c has the same four."""
+
+READY_LINE: Final = "orchestrate: ready"
+DONE_LINE: Final = r"orchestrate: done (\d+)"
+"""Regular expressions for the console lines of images/linux/init.c."""
+
+_MODULE_LIST_PATH: Final = "lib/modules/load"
+_MAX_COMMAND_BYTES: Final = 65000
+_MAX_COMMAND_WORDS: Final = 1024
+_RECIPE: Final = "images/linux/initramfs.toml"
+
+
+def base_initramfs(store: Store, kernel: KernelImage) -> Path:
+    """Returns the base archive for a kernel, made in the store the first time.
+
+    It is uncompressed: unpacking would cost more guest time than reading. Its size is a multiple
+    of 512 bytes, so that a job archive may follow it directly.
+
+    Raises:
+        MissingToolError: A package or the cross compiler is missing.
+        StorageError: A file cannot be read or written.
+    """
+    recipe_path = sources.root() / _RECIPE
+    with storage_errors(f"cannot read {recipe_path}"):
+        recipe = tomllib.loads(recipe_path.read_text())
+    contents = _contents(store, recipe, kernel)
+    archive = _pack(recipe, contents)
+    digest = hashlib.sha256(archive).hexdigest()
+
+    def fill(directory: Path) -> None:
+        (directory / "initramfs.cpio").write_bytes(archive)
+
+    return store.entry(f"initramfs/{digest[:24]}", fill) / "initramfs.cpio"
+
+
+def _contents(
+    store: Store, recipe: Mapping[str, Any], kernel: KernelImage
+) -> dict[str, tuple[bytes, int]]:
+    """Content and mode of every regular file, by path in the guest, in packing order."""
+    files: dict[str, tuple[bytes, int]] = {}
+    built = sources.build("linux")
+    with storage_errors("cannot read the initramfs's parts"):
+        for guest_path, name in recipe["programs"].items():
+            files[guest_path] = ((built / name).read_bytes(), 0o755)
+        for package, wanted in recipe["packages"].items():
+            unpacked = _unpacked(store, package, frozenset(wanted.values()))
+            for guest_path, package_path in wanted.items():
+                path = unpacked / package_path
+                is_program = path.stat().st_mode & stat.S_IXUSR
+                files[guest_path] = (path.read_bytes(), 0o755 if is_program else 0o644)
+        if kernel.modules_dir:
+            paths = {
+                f"lib/modules/{name}.ko": path for name, path in _load_order(kernel.modules_dir)
+            }
+            for guest_path, path in paths.items():
+                files[guest_path] = (modules.content(path), 0o644)
+            text = "".join(f"/{guest_path}\n" for guest_path in paths)
+            files[_MODULE_LIST_PATH] = (text.encode(), 0o644)
+    return files
+
+
+def _unpacked(store: Store, name: str, paths: frozenset[str]) -> Path:
+    """The directory of the store where these files of a package lie."""
+    deb = debian.fetch(store, name)
+
+    def fill(directory: Path) -> None:
+        missing = paths - set(debian.unpack(deb.path, directory, paths.__contains__))
+        if missing:
+            raise StorageError(
+                f"Debian's package {name} {deb.package.version} has no {', '.join(sorted(missing))}"
+            )
+
+    which = hashlib.sha256("\0".join(sorted(paths)).encode()).hexdigest()
+    key = f"unpacked/{name}_{deb.package.version.replace(':', '%3a')}_{which[:12]}"
+    return store.entry(key, fill)
+
+
+def _load_order(modules_dir: Path) -> list[tuple[str, Path]]:
+    """All unpacked modules, each after those that it depends on."""
+    paths = {
+        modules.module_name(path.name): path
+        for path in sorted(modules_dir.glob("lib/modules/*/kernel/**/*.ko*"))
+    }
+    ordered: dict[str, Path] = {}
+
+    def visit(name: str) -> None:
+        if name in paths and name not in ordered:
+            for dependency in modules.dependencies(paths[name]):
+                visit(dependency)
+            ordered[name] = paths[name]
+
+    for name in paths:
+        visit(name)
+    return list(ordered.items())
+
+
+def _pack(recipe: Mapping[str, Any], files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    archive = Archive()
+    for path, mode in recipe["directories"].items():
+        archive.directory(path, mode=mode)
+    archive.directory("lib/modules")
+    for path, numbers in recipe["devices"].items():
+        archive.character_device(path, major=numbers["major"], minor=numbers["minor"])
+    for path, target in recipe["symlinks"].items():
+        archive.symlink(path, target)
+    for path, (content, mode) in files.items():
+        archive.file(path, content, mode=mode)
+    return archive.finish()
+
+
+def job_cpio(
+    command: Sequence[str] | None, files: Sequence[tuple[Path, PurePosixPath | str]] = ()
+) -> bytes:
+    """Packs what one run adds to the base archive.
+
+    It must lie behind the base archive in memory, at an address that is a multiple of four from
+    the initramfs's start; what lies between must be zero.
+
+    Args:
+        command: The words of the command that init runs; None for a shell on the console.
+        files: Host file or directory and its absolute path in the guest. Of a file's mode only
+            "executable" is kept; symbolic links are kept within directories, followed otherwise.
+
+    Returns:
+        The archive; empty where there is nothing to add.
+
+    Raises:
+        UsageError: A command that is too long, or a guest path that is not absolute.
+        StorageError: A host file cannot be read.
+    """
+    if command is None and not files:
+        return b""
+    archive = Archive()
+    known = {"job", "bin", "etc", "lib", "root", "run", "sbin", "tmp", "usr", "usr/bin", "usr/sbin"}
+    for host_path, guest_path in files:
+        path = PurePosixPath(guest_path)
+        if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+            raise UsageError(f"{guest_path}: the path in the guest must be absolute, without ..")
+        with storage_errors(f"cannot read {host_path}"):
+            _add_parents(archive, path, known)
+            _add_tree(archive, host_path.resolve(strict=True), str(path)[1:], known)
+    if command is not None:
+        archive.file(COMMAND_PATH, _command_bytes(command))
+    return archive.finish()
+
+
+def _command_bytes(command: Sequence[str]) -> bytes:
+    content = b"".join(word.encode() + b"\0" for word in command)
+    if not command or any("\0" in word for word in command):
+        raise UsageError("the command for the guest is empty, or a word of it holds a NUL")
+    if len(content) > _MAX_COMMAND_BYTES or len(command) > _MAX_COMMAND_WORDS:
+        raise UsageError(
+            f"the command for the guest has {len(command)} words, {len(content)} bytes; "
+            f"put it into a file: at most {_MAX_COMMAND_WORDS} words, {_MAX_COMMAND_BYTES} bytes"
+        )
+    return content
+
+
+def _add_parents(archive: Archive, path: PurePosixPath, known: set[str]) -> None:
+    """Adds the directories above, except those that exist: adding would reset their mode."""
+    for parent in reversed(path.parents[:-1]):
+        name = str(parent)[1:]
+        if name not in known:
+            known.add(name)
+            archive.directory(name)
+
+
+def _add_tree(archive: Archive, host_path: Path, guest_path: str, known: set[str]) -> None:
+    if host_path.is_symlink():
+        archive.symlink(guest_path, str(host_path.readlink()))
+    elif host_path.is_dir():
+        if guest_path not in known:
+            known.add(guest_path)
+            archive.directory(guest_path)
+        for child in sorted(host_path.iterdir()):
+            _add_tree(archive, child, f"{guest_path}/{child.name}", known)
+    elif host_path.is_file():
+        mode = 0o755 if host_path.stat().st_mode & stat.S_IXUSR else 0o644
+        archive.file(guest_path, host_path.read_bytes(), mode=mode)
+    else:
+        raise StorageError(f"{host_path}: neither a file, a directory nor a symbolic link")
