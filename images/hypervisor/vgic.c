@@ -89,10 +89,9 @@ void vgic_collect(struct vcpu *vcpu)
         virq->lr = LR_NONE;
         vgic->lr_irq[i] = IRQ_SPURIOUS;
         lr_write(vcpu, i, 0);
-        if (virq->line && !virq->edge) {
+        if (virq->line && !virq->edge)
             virq->pending = true;
-            vgic_update(vcpu->vm, vcpu, irq);
-        }
+        vgic_update(vcpu->vm, vcpu, irq); /* the line is still up, or another SGI waited */
     }
 }
 
@@ -102,7 +101,7 @@ static uint32_t lr_value(const struct virq *virq, uint32_t irq, uint32_t source)
 
     if (virq->phys)
         return lr | LR_HW | (uint32_t)virq->phys << 10;
-    return lr | source << 10 | (virq->edge ? 0 : LR_EOI);
+    return lr | source << 10 | (virq->edge && !virq->sources ? 0 : LR_EOI);
 }
 
 /* A list register for an interrupt of this priority, or LR_COUNT. */
@@ -148,8 +147,10 @@ static bool deliver(struct vcpu *vcpu, struct virq *virq, uint32_t irq)
     if (i != LR_NONE) {
         uint32_t lr = lr_read(vcpu, i);
 
-        if (irq < 16 && lr & LR_STATE) /* another sender: after this one */
+        if (irq < 16 && lr & LR_STATE) { /* the next sender's turn comes at the end of this */
+            lr_write(vcpu, i, lr | LR_EOI);
             return true;
+        }
         if ((lr & LR_STATE) == LR_ACTIVE && !virq->phys) {
             virq->pending = false;
             lr_write(vcpu, i, lr | LR_PENDING);
@@ -210,13 +211,10 @@ void vgic_flush(struct vcpu *vcpu)
         struct virq *virq = vgic_irq(vcpu->vm, vcpu, irq);
 
         vgic->waiting[irq / 32] &= ~(1u << irq % 32);
-        if (!deliver(vcpu, virq, irq) || virq->sources) {
-            overflow = true;
-            if (virq->pending || virq->sources) {
-                /* Looked at again when list registers run empty. */
-                vgic->any_waiting = true;
-                vgic->waiting[irq / 32] |= 1u << irq % 32;
-            }
+        if (!deliver(vcpu, virq, irq)) {
+            overflow = true; /* the underflow interrupt brings it back here */
+            vgic->waiting[irq / 32] |= 1u << irq % 32;
+            vgic->any_waiting = true;
             break;
         }
     }
