@@ -84,3 +84,11 @@ def format_duration(duration_ns: int) -> str:
 def format_size(size_bytes: int) -> str:
     """Writes bytes with the largest unit that keeps a whole number: ``256M``."""
     return _format(size_bytes, _BYTES)
+
+
+def format_rough_size(size_bytes: int) -> str:
+    """Writes bytes for reading, not for exactness: ``31.4M``."""
+    for unit, factor in reversed(_BYTES.items()):
+        if size_bytes >= factor > 1:
+            return f"{size_bytes / factor:.1f}{unit}"
+    return f"{size_bytes}B"
