@@ -220,6 +220,8 @@ struct os_tcb {
     INT32U OSTCBStkUsed;     /* bytes, as of the statistics task's last look */
 
     INT8U *OSTCBTaskName;
+
+    INT8U OSTCBPrioBase; /* the task's own priority, where OSTCBPrio may be an inherited one */
 };
 
 typedef struct os_q {
