@@ -237,6 +237,7 @@ void vgic_own(struct vm *vm, uint32_t irq, uint32_t phys);
 void vgic_collect(struct vcpu *vcpu);
 uint32_t vgic_lr_state(struct vcpu *vcpu, const struct virq *virq, uint32_t irq);
 void vgic_clear_lr(struct vcpu *vcpu, struct virq *virq, uint32_t irq, uint32_t state);
+bool vgic_recall(struct vcpu *vcpu, struct virq *virq);
 struct vcpu *vgic_target(struct vm *vm, const struct virq *virq);
 
 /* vgic_mmio.c: the emulated distributor */

@@ -327,6 +327,15 @@ void vgic_clear_lr(struct vcpu *vcpu, struct virq *virq, uint32_t irq, uint32_t 
         gic_set_active(virq->phys, false);
 }
 
+/* Take a pending interrupt out of its list register; the board's stays active behind it. */
+bool vgic_recall(struct vcpu *vcpu, struct virq *virq)
+{
+    lr_write(vcpu, virq->lr, 0);
+    vcpu->vgic.lr_irq[virq->lr] = IRQ_SPURIOUS;
+    virq->lr = LR_NONE;
+    return true;
+}
+
 static void timer_active(struct vcpu *vcpu, bool load)
 {
     static const uint8_t timers[] = {PPI_VTIMER, PPI_PTIMER};

@@ -30,8 +30,10 @@ static void enable(struct vm *vm, struct vcpu *owner, struct virq *virq, uint32_
     bool was = virq->enabled;
 
     virq->enabled = on || irq < 16; /* SGIs are always on */
-    if (was == on)
+    if (was == on || irq < 16)
         return;
+    if (!on && vgic_lr_state(owner, virq, irq) == STATE_PENDING)
+        virq->pending = vgic_recall(owner, virq); /* stays pending, but is not taken */
     if (virq->phys && (irq >= PRIVATE_IRQS || owner->loaded)) {
         if (on)
             gic_enable(virq->phys, owner->core);
