@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""The directory that a run leaves behind, and how to tell whether it is complete.
+
+::
+
+    DIR/run.json         written last, in one step: a run without it has not ended
+    DIR/live.json        only while the run lives: process ids and sockets
+    DIR/NAME.log         console of a VM, and `hypervisor.log`
+    DIR/qemu.log         what QEMU itself had to say
+    DIR/inputs/          files made for this run that QEMU loads
+    DIR/NAME.stdout ...  output of the command that ran in a Linux VM; `.part` until it has ended
+    DIR/results/         what the command left in the guest's /results
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from orchestrator.errors import StorageError, UsageError
+
+RUN_JSON: Final = "run.json"
+LIVE_JSON: Final = "live.json"
+_INPUTS: Final = "inputs"
+_FULL_BYTES: Final = 256 * 1024
+"""Less room than this counts as a full disk: logs would lose lines next."""
+_FULL_ERRNOS: Final = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file size limit is reached (ulimit -f)",
+}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError on this path into the message that a user can act on.
+
+    Raises:
+        StorageError: In place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        what = _FULL_ERRNOS.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"{error.filename or path}: {what}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces a file in one step.
+
+    Raises:
+        StorageError: It cannot be written; the old file, if any, is still there.
+    """
+    with storage_errors(path):
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def default_root() -> Path:
+    """Where runs go that were not given a directory."""
+    state = os.environ.get("XDG_STATE_HOME")
+    base = Path(state) if state else Path.home() / ".local" / "state"
+    return base / "orchestrate" / "runs"
+
+
+class RunDir:
+    """A run's directory, from its making to the final word.
+
+    Args:
+        path: The directory; use `create` to make one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, out: Path | None, config_path: Path) -> Self:
+        """Makes an empty run directory.
+
+        Args:
+            out: Where; None: a new place below `default_root`, called after config and time.
+            config_path: Gives a new place its name.
+
+        Raises:
+            UsageError: `out` holds something; nothing was changed.
+            StorageError: It cannot be made.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = (
+            out.absolute() if out else default_root() / f"{config_path.stem}-{stamp}-{os.getpid()}"
+        )
+        with storage_errors(path):
+            if path.exists() and any(path.iterdir()):
+                if not _is_abandoned(path):
+                    raise UsageError(
+                        f"--out {path}: holds files already; remove it or name another directory"
+                    )
+                shutil.rmtree(path)
+            (path / _INPUTS).mkdir(parents=True)
+        return cls(path)
+
+    def file(self, name: str) -> Path:
+        """A file of the run by its name."""
+        return self.path / name
+
+    def input(self, name: str) -> Path:
+        """A file that QEMU loads, by its name."""
+        return self.path / _INPUTS / name
+
+    def write_input(self, name: str, content: bytes) -> Path:
+        """Writes a file that QEMU will load.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        path = self.input(name)
+        with storage_errors(path):
+            path.write_bytes(content)
+        return path
+
+    def check_room(self) -> None:
+        """Looks whether logs can still grow.
+
+        Raises:
+            StorageError: They cannot.
+        """
+        with storage_errors(self.path):
+            status = os.statvfs(self.path)
+        if status.f_bavail * status.f_frsize < _FULL_BYTES:
+            raise StorageError(f"{self.path}: {_FULL_ERRNOS[errno.ENOSPC]}")
+
+    def set_live(self, document: Mapping[str, Any]) -> None:
+        """Tells other processes how to reach this run.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        write_atomically(self.file(LIVE_JSON), _json(document))
+
+    def finish(self, document: Mapping[str, Any]) -> None:
+        """Ends the run with its final word, `run.json`.
+
+        Raises:
+            StorageError: It cannot be written; the directory stays without it.
+        """
+        for leftover in self.path.glob("*.part"):
+            leftover.unlink(missing_ok=True)
+        write_atomically(self.file(RUN_JSON), _json(document))
+        self.file(LIVE_JSON).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Removes all of it: nothing half-written is left, and its room is free again."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def keep_part(self, name: str) -> Path:
+        """Gives a complete file its final name.
+
+        Raises:
+            StorageError: It cannot be renamed.
+        """
+        path = self.file(name)
+        with storage_errors(path):
+            self.file(f"{name}.part").replace(path)
+        return path
+
+    def unpack_results(self, archive: Path) -> None:
+        """Unpacks a guest's tar stream below `results`; names that lead outside are refused.
+
+        Raises:
+            StorageError: It is damaged or cannot be unpacked.
+        """
+        target = self.file("results")
+        with storage_errors(target):
+            try:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(target, filter="data")
+            except tarfile.TarError as error:
+                raise StorageError(f"{target}: the guest's results are damaged: {error}") from error
+
+
+def read_live(path: Path) -> dict[str, Any]:
+    """What a running run says about itself.
+
+    Raises:
+        UsageError: No such run, or it does not run any more.
+    """
+    try:
+        document: dict[str, Any] = json.loads((path / LIVE_JSON).read_text())
+    except (OSError, ValueError):
+        raise UsageError(f"{path}: no running system; see `orchestrate boot --out`") from None
+    if not _is_alive(document["pid"]):
+        raise UsageError(f"{path}: the run was killed, process {document['pid']} is gone")
+    return document
+
+
+def find_live(root: Path) -> list[Path]:
+    """The running runs below a directory, the newest last."""
+    lives = sorted(root.glob(f"*/{LIVE_JSON}"), key=lambda path: path.stat().st_mtime)
+    found = []
+    for live in lives:
+        with contextlib.suppress(UsageError):
+            read_live(live.parent)
+            found.append(live.parent)
+    return found
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether this is an unfinished run whose process is gone."""
+    if (path / RUN_JSON).exists() or not (path / LIVE_JSON).exists():
+        return False
+    try:
+        read_live(path)
+    except UsageError:
+        return True
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
