@@ -220,7 +220,8 @@ class Supervisor:
         if self._phase == "ready" and all(other.was_ready for other in watches):
             if self._options.until_ready:
                 self._end("ready")
-            self._enter_phase("command" if self._job_vm else "run")
+            else:
+                self._enter_phase("command" if self._job_vm else "run")
         if all(other.state is GuestState.STOPPED for other in watches):
             self._end("power-off")
 
@@ -271,12 +272,16 @@ class Supervisor:
     def _check_ready_time(self) -> None:
         if self._phase != "ready":
             return
-        late = [n for n, watch in self.watches.items() if watch.state is GuestState.BOOTING]
-        if self._phase_age_s() > self._timeouts.ready_s:
-            raise PhaseTimeout(
-                f"ready: vm {', '.join(late)} not ready after {self._timeouts.ready_s:g} s",
-                details=[line for name in late for line in self._details(name)],
-            )
+        override_s = self._options.timeouts.ready_s
+        for vm in self._layout.vms:
+            own_s = vm.config.ready_s if override_s is None else None
+            limit_s = self._timeouts.ready_s if own_s is None else own_s
+            booting = self.watches[vm.name].state is GuestState.BOOTING
+            if booting and self._phase_age_s() > limit_s:
+                raise PhaseTimeout(
+                    f"ready: vm {vm.name} is not ready after {limit_s:g} s",
+                    details=self._details(vm.name),
+                )
 
     def _check_silence(self) -> None:
         now_s = asyncio.get_running_loop().time()

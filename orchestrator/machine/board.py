@@ -51,11 +51,23 @@ class DeviceKind(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A device as a VM sees it, and what is behind it; `struct hv_device`."""
+    """A device as a VM sees it, and what is behind it; `struct hv_device`.
+
+    Attributes:
+        kind: What is behind it.
+        ipa: Where the VM sees it, page aligned.
+        irq: Its first interrupt as the VM sees it.
+        irq_count: Number of consecutive interrupts.
+        bytes: Its size, a multiple of the page size.
+        pa: Where it lies on the board (passthrough only).
+        phys_irq: Its first interrupt on the board (passthrough only).
+        backend: Port of the serial card (emulated PL011 only).
+    """
 
     kind: DeviceKind
     ipa: int
     irq: int
+    irq_count: int = 1
     bytes: int = PAGE_BYTES
     pa: int = 0
     phys_irq: int = 0

@@ -152,10 +152,10 @@ def _devices(
         )
     if rtc:
         devices.append(_passthrough(devicetree.RTC))
-    for bus in virtio_buses:
-        transport = devicetree.virtio_transport(bus)
-        # All transports of a page are the VM's own; it maps the page, whichever it uses.
-        devices.append(_passthrough(transport))
+    if virtio_buses:
+        # Whichever transports of the page are used, all are the VM's own.
+        transport = devicetree.virtio_transport(virtio_buses[0])
+        devices.append(_passthrough(transport, irq_count=VIRTIO_TRANSPORTS_PER_VM))
     return tuple(devices)
 
 
@@ -164,11 +164,13 @@ def _passthrough(
     *,
     pa: int | None = None,
     phys_irq: int | None = None,
+    irq_count: int = 1,
 ) -> Device:
     return Device(
         kind=DeviceKind.PASSTHROUGH,
         ipa=guest.ipa,
         irq=guest.intid,
+        irq_count=irq_count,
         pa=guest.ipa if pa is None else pa,
         phys_irq=guest.intid if phys_irq is None else phys_irq,
     )

@@ -28,7 +28,7 @@ MAGIC: Final = 0x43564D48
 VERSION: Final = 1
 
 IMAGE: Final = struct.Struct("<QQQ")
-DEVICE: Final = struct.Struct("<IIQQQII")
+DEVICE: Final = struct.Struct("<IIQQQIIII")
 VCPU: Final = struct.Struct("<II")
 VM_HEAD: Final = struct.Struct("<16sQQQQ3IIII")
 HEAD: Final = struct.Struct("<IIIIQII")
@@ -123,4 +123,6 @@ def _pack_device(device: Device) -> bytes:
         device.bytes,
         device.backend,
         device.phys_irq,
+        device.irq_count,
+        0,
     )
