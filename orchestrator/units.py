@@ -29,7 +29,7 @@ _NUMBER_UNIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)", re.AS
 def _split(text: str, *, example: str) -> tuple[Decimal, str]:
     match = _NUMBER_UNIT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a number with a unit, such as {example}")
+        raise ValueError(f'"{text}" is not a number with a unit, such as {example}')
     return Decimal(match[1]), match[2]
 
 
@@ -37,11 +37,11 @@ def _scale(text: str, units: dict[str, int], *, what: str, example: str) -> int:
     number, unit = _split(text, example=example)
     if unit not in units:
         known = ", ".join(units)
-        told = f"unknown unit {unit!r}" if unit else "no unit"
-        raise ValueError(f"{text!r} has {told}; a {what} ends in one of {known}")
+        told = f'the unknown unit "{unit}"' if unit else "no unit"
+        raise ValueError(f'"{text}" has {told}; a {what} ends in one of {known}')
     scaled = number * units[unit]
     if scaled != int(scaled):
-        raise ValueError(f"{text!r} is not a whole number of {next(iter(units))}")
+        raise ValueError(f'"{text}" is not a whole number of {next(iter(units))}')
     return int(scaled)
 
 

@@ -58,7 +58,7 @@ def load(path: Path) -> Config:
     }
     machine = MachineConfig(**drafts["machine"].values)
     clock = ClockConfig(**drafts["clock"].values)
-    timeouts = Timeouts(**{k: ns / 1e9 for k, ns in drafts["timeouts"].values.items()})
+    timeouts = Timeouts(**drafts["timeouts"].values)
     vms = _read_vms(
         raw.get("vm", {}), base=base, direct=machine.hypervisor == "none", faults=faults
     )

@@ -115,7 +115,10 @@ def _check_ram(draft: VmDraft, faults: Faults) -> None:
 def _check_console(draft: VmDraft, faults: Faults) -> None:
     if draft.vm.console:
         return
-    for attribute, key in (("ready", "ready"), ("silence_ns", "silence")):
+    for attribute, key in (
+        ("ready", "ready"),
+        ("silence_ns", "silence"),
+    ):
         if attribute in draft.given:
             faults.add((*draft.key, key), "needs a console; remove it, or set console = true")
 
@@ -178,7 +181,10 @@ def _check_board_ram(machine: MachineConfig, vms: Sequence[VmDraft], faults: Fau
     key = ("machine", "ram")
     if machine.ram_bytes is None:
         if need > BOARD_RAM_LIMIT_BYTES:
-            faults.add(("vm",), f"all VMs together need {format_size(need)} of RAM; at most 3G")
+            faults.add(
+                ("vm",),
+                f"hypervisor and VMs need {format_size(need)} of RAM; the board has at most 3G",
+            )
         return
     if not _aligned(machine.ram_bytes):
         faults.add(key, f"{format_size(machine.ram_bytes)} is not a multiple of 2M")

@@ -82,7 +82,9 @@ def _existing_file(value: str, base: Path, *, words: tuple[str, ...] = ()) -> Pa
     what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
     if words:
         what = f'"{value}" is not one of {_quoted(words)}, and {what}'
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = []
+    if not path.exists() and path.parent.is_dir():
+        beside = [entry.name for entry in path.parent.iterdir()]
     if near := nearest(value, words) or nearest(path.name, beside):
         what += f'; did you mean "{near}"?'
     raise ValueError(what)
@@ -111,18 +113,11 @@ def _word_or_file(*words: str, elf: bool = False) -> PlainValidator:
     return PlainValidator(read)
 
 
-def _guest_files(value: object, info: ValidationInfo) -> tuple[tuple[Path, str], ...]:
-    if not isinstance(value, Mapping):
-        raise ValueError('must be a table of "/path/in/the/guest" = "file on the host"')  # noqa: TRY004 - as above
-    pairs = []
-    for guest, host in value.items():
-        pure = PurePosixPath(guest)
-        if not pure.is_absolute() or ".." in pure.parts or str(pure) != guest or guest == "/":
-            raise ValueError(f'"{guest}" is not a plain absolute path in the guest')
-        if not isinstance(host, str):
-            raise ValueError(f'"{guest}" must name a file on the host, not {_shown(host)}')  # noqa: TRY004 - as above
-        pairs.append((_existing_file(host, _base(info)), guest))
-    return tuple(pairs)
+def _guest_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or str(path) != value or value == "/":
+        raise ValueError("is not a plain absolute path of a file in the guest")
+    return value
 
 
 def _base(info: ValidationInfo) -> Path:
@@ -134,7 +129,16 @@ def _base(info: ValidationInfo) -> Path:
 
 Duration = Annotated[int, BeforeValidator(_by(parse_duration_ns, "20us"))]
 Timeout = Annotated[Duration, _at_least(1_000_000, "1ms")]
+TimeoutSeconds = Annotated[Timeout, AfterValidator(lambda timeout_ns: timeout_ns / 1e9)]
 Size = Annotated[int, BeforeValidator(_by(parse_size_bytes, "256M")), _at_least(BLOCK_BYTES, "2M")]
+
+
+GuestPath = Annotated[str, AfterValidator(_guest_path)]
+HostFile = Annotated[Path, _word_or_file()]
+
+
+def _host_then_guest(files: dict[str, Path]) -> tuple[tuple[Path, str], ...]:
+    return tuple((host, guest) for guest, host in files.items())
 
 
 class _Table(BaseModel):
@@ -164,18 +168,18 @@ class ClockTable(_Table):
 
 
 class TimeoutsTable(_Table):
-    """``[timeouts]``; nanoseconds here, seconds in the model."""
+    """``[timeouts]``."""
 
-    start_s: Timeout | None = Field(None, alias="start")
-    ready_s: Timeout | None = Field(None, alias="ready")
-    command_s: Timeout | None = Field(None, alias="command")
-    silence_s: Timeout | None = Field(None, alias="silence")
+    start_s: TimeoutSeconds | None = Field(None, alias="start")
+    ready_s: TimeoutSeconds | None = Field(None, alias="ready")
+    command_s: TimeoutSeconds | None = Field(None, alias="command")
+    silence_s: TimeoutSeconds | None = Field(None, alias="silence")
 
 
 class _VmTable(_Table):
     ram_bytes: Size | None = Field(None, alias="ram")
     vcpus: Annotated[int, Field(ge=1, le=8)] | None = None
-    pin: list[Annotated[int, Field(ge=0)]] | None = None
+    pin: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     priority: Annotated[int, Field(ge=0, le=255)] | None = None
     ready: Annotated[str, Field(min_length=1), AfterValidator(_regex)] | None = None
     silence_ns: Timeout | None = Field(None, alias="silence")
@@ -188,7 +192,7 @@ class LinuxTable(_VmTable):
     kernel: Annotated[Path | str, _word_or_file("armmp", "armmp-lpae")] | None = None
     initramfs: Annotated[Path | str, _word_or_file("default")] | None = None
     append: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=512)] | None = None
-    files: Annotated[tuple[tuple[Path, str], ...], PlainValidator(_guest_files)] | None = None
+    files: Annotated[dict[GuestPath, HostFile], AfterValidator(_host_then_guest)] | None = None
 
 
 class ElfTable(_VmTable):
@@ -211,6 +215,7 @@ _EXPECTED: Final = {
     "string_type": "a string",
     "int_type": "a whole number",
     "bool_type": "true or false",
+    "dict_type": 'a table of "/path/in/the/guest" = "file on the host"',
     "list_type": "a list such as [0, 1]",
     "datetime_type": "a date and time such as 2026-01-01T00:00:00Z",
 }
@@ -247,6 +252,8 @@ def _shown(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, Mapping):
         return "a table"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
     return str(value)
 
 
@@ -282,6 +289,7 @@ _TOLD: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], str]]] = {
     "string_too_long": lambda value, context: (
         f"is {len(value)} characters long; at most {context['max_length']}"
     ),
+    "too_short": lambda _value, _context: "must not be empty; name the core of each vCPU",
     "string_too_short": lambda _value, _context: "must not be empty; remove the key instead",
 }
 
@@ -296,6 +304,16 @@ def _told(error: Mapping[str, Any], table: type[_Table]) -> str:
     if tell := _TOLD.get(kind):
         return tell(value, error.get("ctx", {}))
     return f"{error['msg']}, not {_shown(value)}"
+
+
+def _path(location: tuple[int | str, ...]) -> KeyPath:
+    path: list[str] = []
+    for part in location:
+        if isinstance(part, int):
+            path[-1] += f"[{part}]"
+        elif part != "[key]":  # pydantic's mark that a key, not its value, is wrong
+            path.append(part)
+    return tuple(path)
 
 
 def read_table(
@@ -319,9 +337,7 @@ def read_table(
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             wrong_keys.add(str(error["loc"][0]))
-            name, *items = error["loc"]
-            path = str(name) + "".join(f"[{item}]" for item in items)
-            faults.add((*key, path), _told(error, table))
+            faults.add((*key, *_path(error["loc"])), _told(error, table))
         sound = {name: value for name, value in raw.items() if name not in wrong_keys}
         read = table.model_validate(sound, context=base)
     attributes = keys_of(table)
