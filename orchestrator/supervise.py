@@ -272,16 +272,13 @@ class Supervisor:
     def _check_ready_time(self) -> None:
         if self._phase != "ready":
             return
-        override_s = self._options.timeouts.ready_s
-        for vm in self._layout.vms:
-            own_s = vm.config.ready_s if override_s is None else None
-            limit_s = self._timeouts.ready_s if own_s is None else own_s
-            booting = self.watches[vm.name].state is GuestState.BOOTING
-            if booting and self._phase_age_s() > limit_s:
-                raise PhaseTimeout(
-                    f"ready: vm {vm.name} is not ready after {limit_s:g} s",
-                    details=self._details(vm.name),
-                )
+        limit_s = self._timeouts.ready_s
+        late = [n for n, watch in self.watches.items() if watch.state is GuestState.BOOTING]
+        if self._phase_age_s() > limit_s:
+            raise PhaseTimeout(
+                f"ready: vm {', '.join(late)} not ready after {limit_s:g} s",
+                details=[line for name in late for line in self._details(name)],
+            )
 
     def _check_silence(self) -> None:
         now_s = asyncio.get_running_loop().time()
