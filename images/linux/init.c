@@ -61,11 +61,24 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
         pause(); /* no console: nothing can be said, and process 1 must not end */
 }
 
+static void check(int status, const char *what)
+{
+    if (status)
+        say("orchestrate: error: %s: %s\n", what, strerror(errno));
+}
+
 static void mount_all(void)
 {
-    mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+    check(mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755"), "/dev");
+    check(mount("proc", "/proc", "proc", flags, NULL), "/proc");
+    check(mount("sysfs", "/sys", "sysfs", flags, NULL), "/sys");
+    /* Scripts expect these; devtmpfs leaves them to user space. */
+    check(symlink("/proc/self/fd", "/dev/fd"), "/dev/fd");
+    check(symlink("fd/0", "/dev/stdin"), "/dev/stdin");
+    check(symlink("fd/1", "/dev/stdout"), "/dev/stdout");
+    check(symlink("fd/2", "/dev/stderr"), "/dev/stderr");
 }
 
 /* Reads at most size - 1 bytes and ends them with a NUL. Returns the length or -errno. */

@@ -4,6 +4,11 @@
 The base archive is what `images/linux/initramfs.toml` lists: the project's init, Debian's static
 busybox, the modules for virtio ports. What changes from run to run, a command and the files it
 needs, is a second archive that the guest unpacks over the first; so a run makes no new base.
+
+A job's output leaves the guest through the four `PORTS`. For the deterministic clock QEMU must
+serve them at the guest's own time: each port's chardev a plain file, and ``-global
+virtio-mmio.ioeventfd=off``. With ioeventfd (the default) QEMU's main loop takes the guest's
+notification at some later moment of host time, and two runs differ from the first job on.
 """
 
 from __future__ import annotations
@@ -24,6 +29,11 @@ from orchestrator.images.store import Store, storage_errors
 COMMAND_PATH: Final = "job/command"
 PORTS: Final = ("stdout", "stderr", "status", "results")
 """Names of the virtserialports that a job writes to; images/linux/init.c has the same four."""
+
+BASE_DIRECTORIES: Final = frozenset(
+    {"bin", "etc", "job", "lib", "root", "run", "sbin", "tmp", "usr", "usr/bin", "usr/sbin"}
+)
+"""Directories of the base archive that a run may put files into; their modes stay."""
 
 READY_LINE: Final = "orchestrate: ready"
 DONE_LINE: Final = r"orchestrate: done (\d+)"
@@ -156,7 +166,7 @@ def job_cpio(
     if command is None and not files:
         return b""
     archive = Archive()
-    known = {"job", "bin", "etc", "lib", "root", "run", "sbin", "tmp", "usr", "usr/bin", "usr/sbin"}
+    known = set(BASE_DIRECTORIES)
     for host_path, guest_path in files:
         path = PurePosixPath(guest_path)
         if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
