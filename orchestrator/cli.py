@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from orchestrator import __version__
-from orchestrator.errors import OrchestrateError, StorageError, UsageError
+from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
 from orchestrator.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -327,12 +327,16 @@ def _images_clean(_args: argparse.Namespace) -> int:
 def _completion(args: argparse.Namespace) -> int:
     import shtab
 
+    from orchestrator.images import kernel, sources
+
     parser = build_parser()
     for action in _all_actions(parser):
         if action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined] # shtab's documented way
         elif action.metavar == "DIR":
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # the same
+        elif action.metavar == "IMAGE":
+            action.choices = (*sources.PARTS, *kernel.FLAVOURS)
     print(shtab.complete(parser, shell=args.shell))
     return 0
 
@@ -389,10 +393,10 @@ def _ends_on_signals(received: list[int]) -> Iterator[None]:
 def _tell(error: OrchestrateError, *, as_json: bool, code: int) -> None:
     for line in error.details:
         print(f"  {line}", file=sys.stderr)
-    first, *others = error.message.splitlines() or [""]
-    print(f"orchestrate: error: {first}", file=sys.stderr)
-    for line in others:
-        print(f"orchestrate: error: {line}", file=sys.stderr)
+    # An interruption is what the user wanted, so no error.
+    kind = "" if isinstance(error, Interrupted) else "error: "
+    for line in error.message.splitlines():
+        print(f"orchestrate: {kind}{line}", file=sys.stderr)
     if as_json:
         from orchestrator import terminal
 

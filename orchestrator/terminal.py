@@ -160,7 +160,9 @@ def attach(path: Path, *, name: str) -> int:
         if sys.stdin.isatty():
             print(f"orchestrate: attached to {name}; Ctrl-] detaches", file=sys.stderr)
             stack.enter_context(_raw_terminal(stdin))
-        _pump(guest, stdin, sys.stdout.fileno())
+        # A guest that ends while something is typed to it has ended all the same.
+        with contextlib.suppress(ConnectionError):
+            _pump(guest, stdin, sys.stdout.fileno())
     print(f"\norchestrate: detached from {name}", file=sys.stderr)
     return 0
 
@@ -178,6 +180,7 @@ def _pump(guest: socket.socket, stdin: int, stdout: int) -> None:
             data = os.read(stdin, _CHUNK_BYTES)
             if not data:
                 sources.remove(stdin)
+                continue
             typed, detach, _ = data.partition(_DETACH)
             guest.sendall(typed)
             if detach:
