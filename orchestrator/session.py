@@ -304,8 +304,7 @@ def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path | Non
         console_logs={name: run.run_dir.file(f"{name}.log") for name in names},
         ports={
             vm.name: {port: run.run_dir.file(f"{vm.name}.{port}.part") for port in PORTS}
-            for vm in layout.vms
-            if vm.virtio_buses
+            for vm in run.config.linux_vms[:1]
         },
         inputs=inputs,
         kernel=kernel,

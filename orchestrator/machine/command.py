@@ -26,7 +26,8 @@ class Paths:
         qmp: Socket of QEMU's monitor.
         console_sockets: By console name.
         console_logs: By console name.
-        ports: By VM name, then by port name: what the guest writes.
+        ports: By VM name, then by port name: what the guest writes. At most one VM is in it,
+            since QEMU wants the names of ports to be unique.
         inputs: By the name of a `Blob` or of the kernel, the file to load.
         kernel: The ELF that QEMU enters.
         plugin: QEMU plugin, needed by the deterministic clock.
@@ -141,10 +142,9 @@ def _virtio(layout: Layout, paths: Paths) -> list[str]:
     """A port is a plain file on the host: written at once, hence at the same guest time always."""
     words: list[str] = []
     for vm in layout.vms:
-        if not vm.virtio_buses:
+        if vm.name not in paths.ports:
             continue
-        if not words:
-            words += ["-global", "virtio-mmio.force-legacy=false"]
+        words += ["-global", "virtio-mmio.force-legacy=false"]
         bus = f"ports-{vm.name}"
         words += [
             "-device",

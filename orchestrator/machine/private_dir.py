@@ -18,10 +18,9 @@ from typing import Final
 
 from orchestrator.errors import StorageError
 
-_PREFIX: Final = "orchestrate-"
+_PREFIX: Final = "orchestrate-sock-"
 _LOCK: Final = "lock"
-_YOUNG_S: Final = 60.0
-"""A directory without a lock may be one that is just being made."""
+_YOUNG_S: Final = 5.0
 _SUN_PATH_BYTES: Final = 107
 _LONGEST_NAME_BYTES: Final = len("console-hypervisor-123456.sock")
 
@@ -69,23 +68,28 @@ def _fits(base: Path) -> bool:
 
 
 def remove_stale(base: Path) -> None:
-    """Removes this user's directories below base whose owner is gone."""
+    """Removes this user's directories below base whose owner is gone.
+
+    Only what looks exactly like one is touched: the prefix, a directory of this user that nobody
+    else may enter, and in it a lock file that nobody holds, or nothing at all.
+    """
     for path in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             status = path.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-                continue
-            if _is_abandoned(path, status.st_mtime):
+            ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+            private = stat.S_IMODE(status.st_mode) == stat.S_IRWXU
+            # A young one may be in the making: its owner is about to take the lock.
+            old = time.time() - status.st_mtime > _YOUNG_S
+            if ours and private and old and _is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_abandoned(path: Path, modified_s: float) -> bool:
+def _is_abandoned(path: Path) -> bool:
     try:
         with (path / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return time.time() - modified_s > _YOUNG_S
+        return not any(path.iterdir())
     except BlockingIOError:
         return False
-    # The owner may be between making the file and taking its lock: leave a young one alone.
-    return time.time() - modified_s > 1.0
+    return True

@@ -200,7 +200,8 @@ class QemuMachine:
         code = self._process.returncode if self._process else None
         details = (*self.last_words(), f"log: {self._stderr_path}")
         if code is None or code >= 0:
-            return MachineError(f"QEMU ended by itself, exit code {code}", details=details)
+            what = "did not start" if self.state is MachineState.NEW else "ended by itself"
+            return MachineError(f"QEMU {what}, exit code {code}", details=details)
         name = signal.Signals(-code).name
         if name == "SIGXFSZ":
             message = "QEMU could not write on: the file size limit is reached (ulimit -f)"
