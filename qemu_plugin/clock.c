@@ -1,35 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QEMU under icount runs one core after the other on one thread, each until the next timer of the
- * virtual clock. Without a near timer a core that waits for another one in a loop burns the whole
- * slice. The quantum is such a timer; nothing in the guest sees it.
- *
- * Both timers expire in the vCPU thread, between two guest instructions, with QEMU's lock held.
+ * The timers are on a list of their own that QEMU reckons with but never runs. A timer on it that is
+ * over stands: guest time cannot pass it, neither by instructions nor by a jump to the next timer
+ * while all cores wait. This makes the stop exact. For the slices it spares a wake-up of QEMU's main
+ * loop at each: they are armed anew before QEMU sees them expire.
  */
 #include "clock.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "qemu_api.h"
+#include "slices.h"
+#include "turns.h"
 
-static struct qemu_timer quantum_timer;
+static struct qemu_timer_group group;
+static struct qemu_timer slice_timer;
 static struct qemu_timer stop_timer;
-static int64_t quantum;
+static int64_t stop_ns; /* 0: none, or behind us */
+static bool stopping;
 
 const char *clock_missing(void)
 {
+#define NEEDED(symbol) {(const void *)&symbol, #symbol}
     const struct {
         const void *address;
         const char *name;
     } needed[] = {
-        {(const void *)timer_init_full, "timer_init_full"},
-        {(const void *)timer_mod_ns, "timer_mod_ns"},
-        {(const void *)qemu_clock_get_ns, "qemu_clock_get_ns"},
-        {(const void *)qemu_get_cpu, "qemu_get_cpu"},
-        {(const void *)cpu_pause, "cpu_pause"},
-        {(const void *)qemu_system_vmstop_request_prepare, "qemu_system_vmstop_request_prepare"},
-        {(const void *)qemu_system_vmstop_request, "qemu_system_vmstop_request"},
+        NEEDED(use_icount),
+        NEEDED(timerlist_new),
+        NEEDED(timer_init_full),
+        NEEDED(timer_mod_ns),
+        NEEDED(timer_del),
+        NEEDED(qemu_clock_get_ns),
+        NEEDED(qemu_get_cpu),
+        NEEDED(cpu_thread_is_idle),
+        NEEDED(cpu_pause),
+        NEEDED(cpu_resume),
+        NEEDED(runstate_is_running),
+        NEEDED(qemu_system_vmstop_request_prepare),
+        NEEDED(qemu_system_vmstop_request),
+        NEEDED(qemu_add_vm_change_state_handler),
+        NEEDED(bql_mutex_lock_func),
+        NEEDED(qemu_cond_wait_func),
     };
+#undef NEEDED
 
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (needed[i].address == NULL) {
@@ -39,47 +57,87 @@ const char *clock_missing(void)
     return NULL;
 }
 
-/* Expiry times are multiples of the quantum, so a restored machine goes on where it was saved. */
-static void arm_quantum(void)
+static void arm_slice_timer(int64_t expire_ns)
 {
-    int64_t now_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-
-    timer_mod_ns(&quantum_timer, (now_ns / quantum + 1) * quantum);
+    timer_mod_ns(&slice_timer, expire_ns);
 }
 
-static void on_quantum(void *opaque)
+static void request_stop(void)
 {
-    (void)opaque;
-    arm_quantum();
-}
-
-static void on_stop(void *opaque)
-{
-    qemu_cpu *cpu;
-
-    (void)opaque;
-    /*
-     * All cores share this thread, so each is stopped on the spot and none runs another
-     * instruction while QEMU's main loop is on its way to the request.
-     */
-    for (int i = 0; (cpu = qemu_get_cpu(i)) != NULL; i++) {
-        cpu_pause(cpu);
-    }
+    stopping = true;
     qemu_system_vmstop_request_prepare();
     qemu_system_vmstop_request(QEMU_RUN_STATE_PAUSED);
 }
 
-void clock_start(int64_t quantum_ns, int64_t stop_ns)
+/* QEMU tells every list of a clock when a timer of the clock is over; its lock is held. */
+static void on_notify(void *opaque, int clock)
 {
-    if (quantum_ns != 0) {
-        quantum = quantum_ns;
-        timer_init_full(&quantum_timer, NULL, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS,
-                        QEMU_TIMER_EXTERNAL, on_quantum, NULL);
-        arm_quantum();
+    const bool *has_slices = opaque;
+
+    (void)clock;
+    if (*has_slices && runstate_is_running() && turns_in_vcpu_thread() && !turns_boundary_seen()) {
+        fputs("liborchestrate: this QEMU's vCPU loop is not one that the plugin knows\n", stderr);
+        exit(1);
     }
-    if (stop_ns != 0) {
+    if (stop_ns == 0 || stopping || qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < stop_ns) {
+        return;
+    }
+    /*
+     * The standing timer keeps the time. In the main loop all cores wait for an interrupt, and the
+     * request is served next; in the vCPU thread no core may take as much as an interrupt until then.
+     */
+    if (turns_in_vcpu_thread()) {
+        slices_freeze();
+    }
+    request_stop();
+}
+
+/* Guest time is host time: an ordinary timer in the main loop, as exact as that can be. */
+static void on_host_time_stop(void *opaque)
+{
+    (void)opaque;
+    request_stop();
+}
+
+static void on_state_change(void *opaque, bool machine_runs, int run_state)
+{
+    (void)opaque;
+    (void)run_state;
+    if (!machine_runs && stopping) {
+        stopping = false;
+        stop_ns = 0;
+        timer_del(&stop_timer);
+    }
+    slices_thaw();
+}
+
+int clock_start(const struct plugin_args *args)
+{
+    static bool has_slices;
+
+    stop_ns = args->stop_ns;
+    has_slices = args->quantum_ns != 0;
+    if (use_icount == 0) {
+        if (has_slices) {
+            return -ENOTSUP;
+        }
         timer_init_full(&stop_timer, NULL, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_ORDINARY,
-                        on_stop, NULL);
+                        on_host_time_stop, NULL);
+        timer_mod_ns(&stop_timer, stop_ns);
+        return 0;
+    }
+    group.list[QEMU_CLOCK_VIRTUAL] = timerlist_new(QEMU_CLOCK_VIRTUAL, on_notify, &has_slices);
+    timer_init_full(&slice_timer, &group, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_EXTERNAL,
+                    NULL, NULL);
+    timer_init_full(&stop_timer, &group, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_ORDINARY,
+                    NULL, NULL);
+    if (stop_ns != 0) {
         timer_mod_ns(&stop_timer, stop_ns);
     }
+    qemu_add_vm_change_state_handler(on_state_change, NULL);
+    if (has_slices) {
+        slices_start(args->quantum_ns, arm_slice_timer);
+        turns_start(slices_boundary);
+    }
+    return 0;
 }

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Timers on the guest's virtual clock: the quantum and the stop at a given time.
+ * The plugin's timers on the guest's virtual clock: the bound of a slice, and the stop at a given
+ * guest time.
  */
 #ifndef PLUGIN_CLOCK_H
 #define PLUGIN_CLOCK_H
 
 #include <stdint.h>
 
+#include "args.h"
+
 /* Name of the first QEMU function that is needed and missing, or NULL if none is. */
 const char *clock_missing(void);
 
 /*
- * Arm the timers; 0 switches one off. Called once, in QEMU's vCPU thread, before any guest
+ * Arm the timers that the arguments ask for. Called once, in QEMU's vCPU thread, before any guest
  * instruction has run.
+ *
+ * Returns 0, or -ENOTSUP if a quantum is asked for and guest time is host time.
  */
-void clock_start(int64_t quantum_ns, int64_t stop_ns);
+int clock_start(const struct plugin_args *args);
 
 #endif

@@ -3,13 +3,14 @@
  * What this plugin uses of QEMU, declared here because no header for it is packaged.
  *
  * The first part is QEMU's plugin interface, versioned by QEMU and asserted at install. The second
- * part are functions of QEMU itself: its binary exports them, but they are no interface. They are
- * weak, so that a QEMU without one of them still loads the plugin and gets a clear refusal.
+ * part are functions and hooks of QEMU itself: its binary exports them, but they are no interface.
+ * They are weak, so that a QEMU without one of them loads the plugin and gets a clear refusal.
  */
 #ifndef PLUGIN_QEMU_API_H
 #define PLUGIN_QEMU_API_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define QEMU_EXPORT __attribute__((visibility("default")))
@@ -17,7 +18,7 @@
 
 /* ---- plugin interface ---- */
 
-/* The version this plugin is written for. QEMU 10.0 offers 2..4. */
+/* The version this plugin is written for. QEMU 10.0 serves 2 to 4. */
 #define PLUGIN_API_VERSION 4
 
 typedef uint64_t qemu_plugin_id_t;
@@ -35,43 +36,82 @@ typedef struct {
     } system; /* meaningful if system_emulation */
 } qemu_info_t;
 
+typedef struct plugin_tb plugin_tb;     /* a block that is being translated */
+typedef struct plugin_insn plugin_insn; /* an instruction of it */
+
+enum plugin_regs { PLUGIN_NO_REGS = 0 };
+
 typedef void (*plugin_vcpu_cb)(qemu_plugin_id_t id, unsigned int vcpu_index);
+typedef void (*plugin_tb_cb)(qemu_plugin_id_t id, plugin_tb *tb);
+typedef void (*plugin_exec_cb)(unsigned int vcpu_index, void *opaque);
 
 QEMU_EXPORT extern int qemu_plugin_version;
 QEMU_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
                                     char **argv);
 
 QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, plugin_vcpu_cb cb);
+QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, plugin_tb_cb cb);
+QEMU_EXPORT size_t qemu_plugin_tb_n_insns(const plugin_tb *tb);
+QEMU_EXPORT plugin_insn *qemu_plugin_tb_get_insn(const plugin_tb *tb, size_t index);
+QEMU_EXPORT size_t qemu_plugin_insn_data(const plugin_insn *insn, void *dest, size_t bytes);
+QEMU_EXPORT void qemu_plugin_register_vcpu_insn_exec_cb(plugin_insn *insn, plugin_exec_cb cb,
+                                                        enum plugin_regs regs, void *opaque);
 
-/* ---- QEMU's own functions ---- */
+/* ---- QEMU's own ---- */
 
 typedef struct qemu_cpu qemu_cpu;               /* one emulated core */
-typedef struct qemu_timer_group qemu_timer_group;
+typedef struct qemu_timer_list qemu_timer_list; /* timers of one clock */
+typedef struct qemu_mutex qemu_mutex;
+typedef struct qemu_cond qemu_cond;
 
-#define QEMU_CLOCK_VIRTUAL 1 /* guest time; under icount a count of instructions */
+#define QEMU_CLOCK_VIRTUAL 1 /* guest time; under icount it counts instructions */
+#define QEMU_CLOCK_COUNT 4
 #define QEMU_SCALE_NS 1
+#define QEMU_TIMER_ORDINARY 0
 /*
- * A timer that is none of the guest's business: it bounds a slice of running cores, but when all
- * cores wait for an interrupt, QEMU does not stop at it on the way to the next guest timer.
+ * A timer that is none of the guest's business: it bounds how long cores run, but when all cores
+ * wait for an interrupt, QEMU does not stop at it on the way to the next guest timer.
  */
 #define QEMU_TIMER_EXTERNAL 1
-#define QEMU_TIMER_ORDINARY 0
 
-/* QEMU fills it in; its own structure takes 48 bytes in QEMU 10. */
+#define QEMU_RUN_STATE_PAUSED 4 /* position in the RunState of QEMU's QMP schema */
+
+/* QEMU's structure takes 48 bytes in version 10. */
 struct qemu_timer {
     _Alignas(16) unsigned char opaque[128];
 };
 
-/* QEMU's RunState, in the order of its QMP schema. */
-#define QEMU_RUN_STATE_PAUSED 4
+/* One list of timers for each of QEMU's clocks. */
+struct qemu_timer_group {
+    qemu_timer_list *list[QEMU_CLOCK_COUNT];
+};
 
-QEMU_WEAK void timer_init_full(struct qemu_timer *timer, qemu_timer_group *group, int clock,
+typedef void (*qemu_notify_cb)(void *opaque, int clock);
+typedef void (*qemu_lock_func)(qemu_mutex *mutex, const char *file, int line);
+typedef void (*qemu_wait_func)(qemu_cond *cond, qemu_mutex *mutex, const char *file, int line);
+typedef void (*qemu_state_cb)(void *opaque, bool running, int run_state);
+
+QEMU_WEAK extern int use_icount; /* 0: guest time is host time */
+
+QEMU_WEAK qemu_timer_list *timerlist_new(int clock, qemu_notify_cb cb, void *opaque);
+QEMU_WEAK void timer_init_full(struct qemu_timer *timer, struct qemu_timer_group *group, int clock,
                                int scale, int attributes, void (*cb)(void *opaque), void *opaque);
 QEMU_WEAK void timer_mod_ns(struct qemu_timer *timer, int64_t expire_ns);
+QEMU_WEAK void timer_del(struct qemu_timer *timer);
 QEMU_WEAK int64_t qemu_clock_get_ns(int clock);
+
 QEMU_WEAK qemu_cpu *qemu_get_cpu(int index);
+QEMU_WEAK bool cpu_thread_is_idle(qemu_cpu *cpu);
 QEMU_WEAK void cpu_pause(qemu_cpu *cpu);
+QEMU_WEAK void cpu_resume(qemu_cpu *cpu);
+
+QEMU_WEAK bool runstate_is_running(void);
 QEMU_WEAK void qemu_system_vmstop_request_prepare(void);
 QEMU_WEAK void qemu_system_vmstop_request(int run_state);
+QEMU_WEAK void *qemu_add_vm_change_state_handler(qemu_state_cb cb, void *opaque);
+
+/* How QEMU takes its one big lock, and waits for a condition: meant for its lock profiler. */
+QEMU_WEAK extern qemu_lock_func bql_mutex_lock_func;
+QEMU_WEAK extern qemu_wait_func qemu_cond_wait_func;
 
 #endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * QEMU under icount runs one core after the other on one thread, each for a share of the time that
+ * is left until the next timer. The shares shrink towards that timer, and each kick of a core, some
+ * of them at moments that the host chooses, deals them anew. So here one core at a time is picked
+ * and all others are held: then it does not matter how often QEMU goes round in a slice.
+ *
+ * A slice ends when its time is over, or when the core waits for an interrupt or for another core.
+ * While n cores have work, each gets a n-th of the quantum, so all have had their turn within one.
+ */
+#include "slices.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "qemu_api.h"
+
+#define MAX_CORES 64
+#define NO_CORE (-1)
+
+static int64_t quantum_ns;
+static void (*arm_timer)(int64_t expire_ns);
+
+static qemu_cpu *core[MAX_CORES];
+static bool held[MAX_CORES]; /* by us: a core that a debugger stopped is not ours to resume */
+static int core_count;
+static int running = NO_CORE;
+static int last; /* core that ran last: the next one is looked for after it */
+static int64_t slice_end_ns;
+static bool yielded;
+static bool frozen;
+
+static void find_cores(void)
+{
+    while (core_count < MAX_CORES && (core[core_count] = qemu_get_cpu(core_count)) != NULL) {
+        core_count++;
+    }
+}
+
+static void release_all(void)
+{
+    for (int i = 0; i < core_count; i++) {
+        if (held[i]) {
+            held[i] = false;
+            cpu_resume(core[i]);
+        }
+    }
+}
+
+static void hold_all_but(int picked)
+{
+    for (int i = 0; i < core_count; i++) {
+        if (i != picked) {
+            held[i] = true;
+            cpu_pause(core[i]);
+        }
+    }
+}
+
+/* QEMU gives a core the time until the next timer, divided by the number of cores. */
+static void arm_slice(int64_t now_ns)
+{
+    arm_timer(now_ns + (slice_end_ns - now_ns) * core_count);
+}
+
+static void pick(int64_t now_ns)
+{
+    int ready = 0;
+    int next = NO_CORE;
+
+    release_all(); /* a held core counts as idle */
+    for (int i = 1; i <= core_count; i++) {
+        int candidate = (last + i) % core_count;
+
+        if (!cpu_thread_is_idle(core[candidate])) {
+            next = next == NO_CORE ? candidate : next;
+            ready++;
+        }
+    }
+    running = next;
+    yielded = false;
+    if (next == NO_CORE) {
+        /*
+         * No slice is planned for whichever core wakes first, and the timer is over at once: QEMU
+         * comes back here before the core has run an instruction.
+         */
+        arm_timer(now_ns);
+        return;
+    }
+    last = next;
+    slice_end_ns = now_ns + quantum_ns / ready;
+    hold_all_but(next);
+    arm_slice(now_ns);
+}
+
+void slices_start(int64_t new_quantum_ns, void (*arm)(int64_t expire_ns))
+{
+    quantum_ns = new_quantum_ns;
+    arm_timer = arm;
+}
+
+void slices_boundary(void)
+{
+    int64_t now_ns;
+
+    if (frozen || !runstate_is_running()) {
+        return;
+    }
+    if (core_count == 0) {
+        find_cores();
+    }
+    now_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    if (running == NO_CORE || yielded || now_ns >= slice_end_ns ||
+        cpu_thread_is_idle(core[running])) {
+        pick(now_ns);
+    } else {
+        arm_slice(now_ns);
+    }
+}
+
+void slices_yield(void)
+{
+    yielded = true;
+}
+
+void slices_freeze(void)
+{
+    frozen = true;
+    find_cores();
+    hold_all_but(NO_CORE);
+}
+
+void slices_thaw(void)
+{
+    /* QEMU resumes every core by itself when the machine goes on. */
+    for (int i = 0; i < core_count; i++) {
+        held[i] = false;
+    }
+    running = NO_CORE;
+    frozen = false;
+}
