@@ -29,7 +29,7 @@ class MachineConfig:
     cores: int = 2
     ram_bytes: int | None = None
     hypervisor: Path | Literal["builtin", "none"] = "builtin"
-    time_slice_ns: int = 10_000_000
+    time_slice_ns: int = 200_000
     qemu: str = "qemu-system-arm"
 
 
