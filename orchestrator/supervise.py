@@ -139,7 +139,8 @@ class Supervisor:
         await self._machine.start(timeout_s=self._timeouts.start_s)
         for name, console in self._consoles.items():
             await console.connect(self._paths.console_sockets[name], relay_path=relays[name])
-        self._run_dir.set_live({**live, "qemu_pid": self._machine.pid})
+        sockets = {name: str(path) for name, path in relays.items()}
+        self._run_dir.set_live({**live, "qemu_pid": self._machine.pid, "consoles": sockets})
         self._enter_phase("ready")
         for name in self.watches:
             self._reporter.vm_state(name, GuestState.BOOTING.value)

@@ -144,7 +144,9 @@ def _virtio(layout: Layout, paths: Paths) -> list[str]:
     for vm in layout.vms:
         if vm.name not in paths.ports:
             continue
+        # Without ioeventfd the guest's kick is served at once, in guest time.
         words += ["-global", "virtio-mmio.force-legacy=false"]
+        words += ["-global", "virtio-mmio.ioeventfd=off"]
         bus = f"ports-{vm.name}"
         words += [
             "-device",

@@ -24,9 +24,10 @@ pytestmark = pytest.mark.system
 ROOT: Final = Path(__file__).resolve().parents[2]
 CASES: Final = ROOT / "tests" / "images" / "rtos"
 BOARD: Final = (
-    ("qemu-system-arm", "-M", "virt,dtb-randomness=off", "-cpu", "cortex-a15", "-m", "64M")
-    + ("-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm")
-    + ("-nodefaults", "-display", "none", "-serial", "stdio")
+    "qemu-system-arm",
+    *("-M", "virt,dtb-randomness=off", "-cpu", "cortex-a15", "-m", "64M"),
+    *("-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm"),
+    *("-nodefaults", "-display", "none", "-serial", "stdio"),
 )
 RUN_TIMEOUT_S: Final = 200
 WORKERS: Final = ("RTOS-Task1", "RTOS-Task2", "RTOS-Task3", "RTOS-Task4")
