@@ -38,6 +38,7 @@ const char *clock_missing(void)
         NEEDED(qemu_clock_get_ns),
         NEEDED(qemu_get_cpu),
         NEEDED(cpu_thread_is_idle),
+        NEEDED(cpu_work_list_empty),
         NEEDED(cpu_pause),
         NEEDED(cpu_resume),
         NEEDED(runstate_is_running),
@@ -46,6 +47,7 @@ const char *clock_missing(void)
         NEEDED(qemu_add_vm_change_state_handler),
         NEEDED(bql_mutex_lock_func),
         NEEDED(qemu_cond_wait_func),
+        NEEDED(qemu_mutex_unlock_impl),
     };
 #undef NEEDED
 

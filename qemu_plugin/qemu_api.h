@@ -102,6 +102,7 @@ QEMU_WEAK int64_t qemu_clock_get_ns(int clock);
 
 QEMU_WEAK qemu_cpu *qemu_get_cpu(int index);
 QEMU_WEAK bool cpu_thread_is_idle(qemu_cpu *cpu);
+QEMU_WEAK bool cpu_work_list_empty(qemu_cpu *cpu);
 QEMU_WEAK void cpu_pause(qemu_cpu *cpu);
 QEMU_WEAK void cpu_resume(qemu_cpu *cpu);
 
@@ -113,5 +114,6 @@ QEMU_WEAK void *qemu_add_vm_change_state_handler(qemu_state_cb cb, void *opaque)
 /* How QEMU takes its one big lock, and waits for a condition: meant for its lock profiler. */
 QEMU_WEAK extern qemu_lock_func bql_mutex_lock_func;
 QEMU_WEAK extern qemu_wait_func qemu_cond_wait_func;
+QEMU_WEAK void qemu_mutex_unlock_impl(qemu_mutex *mutex, const char *file, int line);
 
 #endif

@@ -72,6 +72,11 @@ static void pick(int64_t now_ns)
     for (int i = 1; i <= core_count; i++) {
         int candidate = (last + i) % core_count;
 
+        if (!cpu_work_list_empty(core[candidate])) {
+            /* It counts as busy, whether it is or not, until QEMU has done the errand. */
+            next = NO_CORE;
+            break;
+        }
         if (!cpu_thread_is_idle(core[candidate])) {
             next = next == NO_CORE ? candidate : next;
             ready++;

@@ -97,12 +97,16 @@ static void on_lock(qemu_mutex *mutex, const char *file, int line)
             lock_original(mutex, file, line); /* a device register, in the middle of guest code */
             return;
         }
-        if (wanted) {
-            give_turn();
-        }
         lock_original(mutex, file, line);
         boundary_seen = true;
         boundary();
+        /* Only now: the main loop must not take a core that waits for its slice for an idle one. */
+        if (wanted) {
+            qemu_mutex_unlock_impl(mutex, file, line);
+            give_turn();
+            lock_original(mutex, file, line);
+            boundary();
+        }
     } else if (is_file(file, MAIN_LOOP_FILE, &main_loop)) {
         lock_in_main_loop(mutex, file, line);
     } else {
