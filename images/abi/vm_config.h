@@ -15,7 +15,7 @@
 
 /* Physical memory that belongs to the hypervisor; VM RAM and images come after it. */
 #define HV_RAM_PA 0x40000000u
-#define HV_RAM_BYTES 0x01000000u
+#define HV_RAM_BYTES 0x03000000u
 #define HV_CONFIG_PA 0x40f00000u
 
 #define HV_CONFIG_MAGIC 0x43564d48u /* "HMVC" in memory order */

@@ -20,7 +20,7 @@ MAX_LINUX_VMS: Final = 4  # pages of virtio transports
 MAX_CONSOLES: Final = 5  # two UARTs of the board and three ports of the serial card
 RAM_START: Final = 0x4000_0000
 DEVICES_END: Final = 0x1000_0000  # of the virt board as a VM sees it
-HYPERVISOR_BYTES: Final = 16 << 20
+HYPERVISOR_BYTES: Final = 48 << 20
 BOARD_RAM_LIMIT_BYTES: Final = 3 << 30  # 0x40000000 up to the end of 32 bits
 LINUX_RAM_MIN_BYTES: Final = 64 << 20
 

@@ -20,7 +20,7 @@ PAGE_BYTES: Final = 0x1000
 RAM_PA: Final = 0x4000_0000
 PA_END: Final = 1 << 32
 
-HV_RAM_BYTES: Final = 16 * MIB
+HV_RAM_BYTES: Final = 48 * MIB
 HV_ENTRY_PA: Final = 0x4020_0000
 HV_CONFIG_PA: Final = 0x40F0_0000
 

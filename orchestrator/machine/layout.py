@@ -6,8 +6,9 @@ for the hypervisor (`vm_config`), each VM's device tree, and QEMU's command line
 
 Physical memory, from the bottom::
 
-    0x40000000  the hypervisor's 16 MiB: QEMU's own device tree, the ELF, the VM description
-    0x41000000  RAM of one VM after the other
+    0x40000000  the hypervisor's: QEMU's own device tree, the ELF, the VM description
+    0x41000000  still its own: probes and trace rings
+    0x43000000  RAM of one VM after the other
     ...         staging area: the images, from which the hypervisor fills the VMs' RAM
 
 A Linux VM's RAM has IPA = PA, so that virtio devices, which know nothing of stage 2, reach it.

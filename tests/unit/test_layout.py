@@ -187,9 +187,9 @@ def test_linux_without_enough_ram_is_told_how_much_it_takes(linux_image: LinuxIm
 def test_a_board_smaller_than_its_contents_is_refused(linux_image: LinuxImage) -> None:
     images: dict[str, VmImage] = {"linux": linux_image}
     with pytest.raises(
-        ConfigError, match=r"machine\.ram: 272 MiB, but VMs and images need 295 MiB"
+        ConfigError, match=r"machine\.ram: 304 MiB, but VMs and images need 327 MiB"
     ):
-        plan(config(linux("linux"), ram_bytes=272 * MIB), images, hypervisor=HYPERVISOR)
+        plan(config(linux("linux"), ram_bytes=304 * MIB), images, hypervisor=HYPERVISOR)
     layout = plan(config(linux("linux"), ram_bytes=512 * MIB), images, hypervisor=HYPERVISOR)
     assert layout.ram_bytes == 512 * MIB
 

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the observers of a run leave in shared memory: rings of fixed-size records, and the table of
+ * probes that tells the hypervisor which HVC is which. docs/record-format.md explains it for people.
+ *
+ * Two observers write rings of one format: the hypervisor into its trace region, which the host maps
+ * with the guest's RAM, and the TCG plugin into a file. Every field is little-endian; every offset is
+ * asserted below, and a test compiles this header and holds the Python mirror against it
+ * (orchestrator/records.py). A change of layout or meaning raises TRACE_VERSION.
+ */
+#ifndef ABI_TRACE_H
+#define ABI_TRACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TRACE_MAGIC 0x52545648u /* "HVTR" in memory order */
+#define TRACE_VERSION 1u
+
+/* The hypervisor's trace region, in its own physical memory (vm_config.h: HV_RAM_PA). */
+#define HV_TRACE_PA 0x41000000u
+#define HV_TRACE_BYTES 0x02000000u
+#define HV_TRACE_PROBES 0x00100000u  /* offset of struct trace_probe [TRACE_MAX_PROBES] */
+#define HV_TRACE_FETCHES 0x00200000u /* offset of struct trace_fetch [TRACE_MAX_FETCHES] */
+#define HV_TRACE_RINGS 0x00800000u   /* offset of the ring of core 0; one for each core follows */
+#define HV_TRACE_RING_STRIDE 0x00240000u
+#define HV_TRACE_RING_RECORDS 16384u
+
+#define TRACE_MAX_PROBES 8192u /* index: the HVC's immediate; 0 is the calling convention's */
+#define TRACE_MAX_FETCHES 32768u
+#define TRACE_MAX_CPUS 8u
+#define TRACE_WORDS 19u
+#define TRACE_MAX_DEREFS 6u
+
+#define TRACE_NO_VM 0xffu
+
+enum trace_kind {
+    /* Records that could not be kept: word[0], word[1] are their number, low half first. */
+    TRACE_LOSS = 0,
+    /* A probe was hit. id: the probe. word[]: what its fetches found. */
+    TRACE_PROBE = 1,
+    /* The core enters the guest `vm`, `vcpu` at pc. */
+    TRACE_VM_ENTRY = 2,
+    /* The core left it. id: enum trace_exit; word[0]: HSR (0 for an interrupt). */
+    TRACE_VM_EXIT = 3,
+    /* The core's vCPU changes: word[0..3] = old vm, old vcpu, new vm, new vcpu; 0xff: none. */
+    TRACE_VCPU_SWITCH = 4,
+    /* An interrupt becomes pending for a vCPU. id: its number in the VM; word[0]: the board's, or 0. */
+    TRACE_VIRQ = 5,
+};
+
+/* TRACE_VM_EXIT: exception class of HSR (DDI 0406C, B3.13.6), or: */
+enum trace_exit { TRACE_EXIT_IRQ = 0x100 };
+
+enum trace_observer { TRACE_BY_HYPERVISOR = 0, TRACE_BY_PLUGIN = 1 };
+
+/* The first page of a ring; record [0] begins TRACE_RING_HEADER_BYTES behind it. */
+#define TRACE_RING_HEADER_BYTES 4096u
+struct trace_ring {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t record_bytes;
+    uint32_t capacity; /* records, a power of two */
+    uint32_t cpu;
+    uint32_t observer; /* enum trace_observer */
+    uint8_t reserved0[40];
+    uint64_t head; /* records written since the start; only the observer writes it */
+    uint8_t reserved1[56];
+    uint64_t tail; /* records taken since the start; only the reader writes it */
+    uint8_t reserved2[56];
+    uint64_t lost; /* records dropped since the start: 0 where the observer can wait */
+};
+
+struct trace_record {
+    uint64_t time_ns; /* generic counter in ns since power-on; exact in the plugin, 16 ns steps else */
+    uint64_t seq;     /* position in its ring's stream, from 0 */
+    uint16_t kind;    /* enum trace_kind */
+    uint8_t cpu;      /* core of the board */
+    uint8_t vm;       /* position in the VM description, or TRACE_NO_VM */
+    uint32_t id;
+    uint32_t pc;
+    uint32_t lr; /* of the guest's current mode */
+    uint32_t sp;
+    uint32_t cpsr;
+    uint32_t valid; /* bit i: word[i] was read; else the address was not mapped, and it is 0 */
+    uint32_t cost;  /* plugin: instructions from the HVC until a guest went on; 0: not known */
+    uint8_t vcpu;
+    uint8_t words; /* used elements of word[] */
+    uint16_t reserved;
+    uint32_t word[TRACE_WORDS];
+};
+
+/* The first page of the hypervisor's trace region. The hypervisor writes the geometry at boot. */
+struct trace_control {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t ring_count;
+    uint32_t events; /* host: mask of 1 << enum trace_kind that the hypervisor shall record */
+};
+
+/*
+ * One probe. The host fills it in, `state` last, and then has the HVC written; the hypervisor owns
+ * hits[] and recorded[].
+ */
+enum trace_probe_state { TRACE_PROBE_FREE = 0, TRACE_PROBE_ARMED = 1 };
+enum {
+    TRACE_PROBE_T32 = 1,     /* flags: the guest is in Thumb state there */
+    TRACE_PROBE_16BIT = 2,   /* the displaced instruction has 16 bits */
+    TRACE_PROBE_RECORD = 4,  /* the hypervisor records hits; else it only emulates and counts */
+};
+struct trace_probe {
+    uint32_t va;
+    uint32_t word;  /* displaced instruction; a 32-bit T32 one: first halfword in the high half */
+    uint8_t state;  /* enum trace_probe_state */
+    uint8_t vm;
+    uint8_t flags;
+    uint8_t emulation; /* class of the displaced instruction: images/abi/emulation.h */
+    uint32_t first_fetch; /* index into the fetch table */
+    uint32_t fetch_count;
+    uint32_t limit;    /* hits to record on all cores together; 0: no limit */
+    uint64_t from_ns;  /* time window of recording; until_ns 0: no end */
+    uint64_t until_ns;
+    uint32_t taken;    /* hits counted against the limit */
+    uint32_t reserved0;
+    uint32_t hits[TRACE_MAX_CPUS];
+    uint32_t operand[4]; /* decoded by the host, meaning by class: images/abi/emulation.h */
+    uint8_t reserved1[32];
+};
+
+/*
+ * What to read at a hit. The value is base + value; then `derefs` times: add offset[i], load from
+ * there in the guest's address space. The last load takes `bytes`, those before it a pointer.
+ */
+enum trace_base {
+    TRACE_BASE_R0 = 0, /* ... r0 to r12, 13: sp, 14: lr of the current mode, 15: pc of the probe */
+    TRACE_BASE_CPSR = 16,
+    TRACE_BASE_NONE = 17, /* 0: `value` is the whole of it */
+};
+enum trace_fetch_flags { TRACE_FETCH_STRING = 1 /* ends with a NUL; `bytes` at most */ };
+struct trace_fetch {
+    uint8_t base;   /* enum trace_base */
+    uint8_t bytes;  /* 1, 2, 4, 8; a string: at most 32. Takes ceil(bytes / 4) words */
+    uint8_t flags;
+    uint8_t derefs; /* 0: the value itself, 4 bytes */
+    uint32_t value;
+    int32_t offset[TRACE_MAX_DEREFS];
+};
+
+_Static_assert(offsetof(struct trace_ring, head) == 64, "trace_ring");
+_Static_assert(offsetof(struct trace_ring, tail) == 128, "trace_ring");
+_Static_assert(offsetof(struct trace_ring, lost) == 192, "trace_ring");
+_Static_assert(offsetof(struct trace_record, kind) == 16, "trace_record");
+_Static_assert(offsetof(struct trace_record, id) == 20, "trace_record");
+_Static_assert(offsetof(struct trace_record, valid) == 40, "trace_record");
+_Static_assert(offsetof(struct trace_record, vcpu) == 48, "trace_record");
+_Static_assert(offsetof(struct trace_record, word) == 52, "trace_record");
+_Static_assert(sizeof(struct trace_record) == 128, "trace_record");
+_Static_assert(offsetof(struct trace_probe, first_fetch) == 12, "trace_probe");
+_Static_assert(offsetof(struct trace_probe, from_ns) == 24, "trace_probe");
+_Static_assert(offsetof(struct trace_probe, hits) == 48, "trace_probe");
+_Static_assert(offsetof(struct trace_probe, operand) == 80, "trace_probe");
+_Static_assert(sizeof(struct trace_probe) == 128, "trace_probe");
+_Static_assert(sizeof(struct trace_fetch) == 32, "trace_fetch");
+
+#endif

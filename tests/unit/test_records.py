@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The records' Python mirror against the C header that hypervisor and plugin are compiled with."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator import records
+
+ABI = Path(__file__).parents[2] / "images" / "abi"
+STRUCTS: dict[str, np.dtype[np.void]] = {
+    "trace_record": records.RECORD,
+    "trace_ring": records.RING,
+    "trace_control": records.CONTROL,
+    "trace_probe": records.PROBE,
+    "trace_fetch": records.FETCH,
+}
+CONSTANTS = {
+    "TRACE_MAGIC": records.MAGIC,
+    "TRACE_VERSION": records.VERSION,
+    "HV_TRACE_PA": records.HV_TRACE_PA,
+    "HV_TRACE_BYTES": records.HV_TRACE_BYTES,
+    "HV_TRACE_PROBES": records.HV_TRACE_PROBES,
+    "HV_TRACE_FETCHES": records.HV_TRACE_FETCHES,
+    "HV_TRACE_RINGS": records.HV_TRACE_RINGS,
+    "HV_TRACE_RING_STRIDE": records.HV_TRACE_RING_STRIDE,
+    "HV_TRACE_RING_RECORDS": records.HV_TRACE_RING_RECORDS,
+    "TRACE_MAX_PROBES": records.MAX_PROBES,
+    "TRACE_MAX_FETCHES": records.MAX_FETCHES,
+    "TRACE_MAX_CPUS": records.MAX_CPUS,
+    "TRACE_WORDS": records.WORDS,
+    "TRACE_MAX_DEREFS": records.MAX_DEREFS,
+    "TRACE_NO_VM": records.NO_VM,
+    "TRACE_RING_HEADER_BYTES": records.RING_HEADER_BYTES,
+    "TRACE_EXIT_IRQ": records.EXIT_IRQ,
+    **{f"TRACE_{kind.name}": kind.value for kind in records.Kind},
+    **{f"TRACE_BY_{observer.name}": observer.value for observer in records.Observer},
+}
+
+
+@pytest.fixture(scope="module")
+def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Every size, offset and constant of the header, as the host's compiler sees them."""
+    names = [f"sizeof(struct {name})" for name in STRUCTS]
+    names += [
+        f"offsetof(struct {name}, {member})"
+        for name, dtype in STRUCTS.items()
+        for member in dtype.names or ()
+    ]
+    names += CONSTANTS
+    lines = "\n".join(f'    printf("%s=%llu\\n", "{n}", (unsigned long long)({n}));' for n in names)
+    directory = tmp_path_factory.mktemp("header")
+    source = directory / "print.c"
+    source.write_text(f'#include <stdio.h>\n#include "trace.h"\nint main(void)\n{{\n{lines}\n}}\n')
+    compiler = shutil.which("gcc")
+    assert compiler, "the tests need the host's gcc: apt install gcc"
+    program = directory / "print"
+    subprocess.run([compiler, "-I", ABI, "-o", program, source], check=True)
+    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    return {name: int(value) for name, value in (row.split("=") for row in printed.splitlines())}
+
+
+def test_constants_are_the_headers(header: dict[str, int]) -> None:
+    assert {name: header[name] for name in CONSTANTS} == CONSTANTS
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_members_lie_where_the_compiler_puts_them(header: dict[str, int], name: str) -> None:
+    dtype = STRUCTS[name]
+    assert dtype.itemsize == header[f"sizeof(struct {name})"]
+    assert dtype.fields
+    offsets = {member: place[1] for member, place in dtype.fields.items()}
+    assert offsets == {
+        member: header[f"offsetof(struct {name}, {member})"] for member in dtype.names or ()
+    }
+
+
+def test_regions_do_not_overlap() -> None:
+    """Probes, fetches and rings lie one behind the other in the trace region."""
+    probes_end = records.HV_TRACE_PROBES + records.MAX_PROBES * records.PROBE.itemsize
+    fetches_end = records.HV_TRACE_FETCHES + records.MAX_FETCHES * records.FETCH.itemsize
+    ring_bytes = records.RING_HEADER_BYTES + records.HV_TRACE_RING_RECORDS * records.RECORD.itemsize
+    assert probes_end <= records.HV_TRACE_FETCHES
+    assert fetches_end <= records.HV_TRACE_RINGS
+    assert ring_bytes <= records.HV_TRACE_RING_STRIDE
+    rings_end = records.HV_TRACE_RINGS + records.MAX_CPUS * records.HV_TRACE_RING_STRIDE
+    assert rings_end <= records.HV_TRACE_BYTES
