@@ -5,6 +5,7 @@
 
     OrchestrateError
     ├── CheckFailed       1    a check ran to its end and the answer is no
+    │   └── TranslationFault   an address is not mapped (mmu.faults)
     ├── UsageError        2    the command line asks for something impossible
     ├── ConfigError       2    the config file is wrong (every fault at once)
     ├── MissingToolError  3    a program, package or kernel is not on this machine

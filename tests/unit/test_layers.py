@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "units": set[str](),
     "options": set[str](),
     "records": set[str](),
+    "mmu": GROUND,
     "trace": GROUND | {"units", "records"},
     "config": GROUND | {"units"},
     "images": GROUND | {"units"},
