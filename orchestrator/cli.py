@@ -3,31 +3,21 @@
 
 Everything that does the work is imported when its command runs, so that help and completion come
 at once. `main` is the one place where failures turn into messages and exit codes; the table of
-codes is in `errors`. To add a command: a function ``_add_…`` that describes it and names the
-function that runs it, and a line in `build_parser`.
+codes is in `errors`. To add a command: see `orchestrator.commands`.
 """
 
 import argparse
-import difflib
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import Final, NoReturn, cast
 
 from orchestrator import __version__
+from orchestrator.commands import Commands, Run, boot, completion, console, images
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
-from orchestrator.units import parse_duration_ns
-
-if TYPE_CHECKING:
-    from orchestrator.config import Config
-    from orchestrator.options import BootOptions
-
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no public name
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -45,7 +35,8 @@ exit codes:
 _INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h: a fault of this program
 _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
-Run = Callable[[argparse.Namespace], int]
+COMMANDS: Final = (boot, console, images, completion)
+"""In the order of the help."""
 
 
 class _SignalledError(KeyboardInterrupt):
@@ -86,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(own: list[str], command: list[str] | None) -> int:
     args = build_parser().parse_args(own)
     args.command = command
-    if command is not None and args.run is not _boot:
-        raise UsageError('only "boot" takes a command after --')
+    if command is not None and not args.takes_command:
+        raise UsageError(f'"{args.subcommand}" takes no command after --')
     return cast("Run", args.run)(args)
 
 
@@ -130,223 +121,13 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"orchestrate {__version__}")
-    commands: _Commands = parser.add_subparsers(
+    commands: Commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="subcommand", parser_class=_Parser
     )
-    for add in (_add_boot, _add_console, _add_images, _add_completion):
-        add(commands)
+    parser.set_defaults(parser=parser)
+    for command in COMMANDS:
+        command.add(commands)
     return parser
-
-
-def _add(commands: "_Commands", name: str, run: Run | None, about: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=about, description=about[0].upper() + about[1:] + ".", allow_abbrev=False
-    )
-    if run is not None:
-        parser.set_defaults(run=run)
-    return parser
-
-
-def _add_boot(commands: "_Commands") -> None:
-    boot = _add(commands, "boot", _boot, "boot the system that a config file describes")
-    boot.usage = "orchestrate boot --config FILE [options] [-- COMMAND ...]"
-    boot.epilog = (
-        "Without --until, --for and COMMAND the system boots and then runs, showing what the "
-        "guests say, until Ctrl-C. COMMAND runs in the first Linux guest; its output and exit "
-        "code are passed through."
-    )
-    boot.add_argument(
-        "-c", "--config", type=Path, required=True, metavar="FILE", help="the system to boot"
-    )
-    end = boot.add_mutually_exclusive_group()
-    end.add_argument("--until", choices=["ready"], help="stop when every guest is ready")
-    end.add_argument(
-        "--for",
-        dest="for_ns",
-        type=_guest_time,
-        metavar="TIME",
-        help="stop at exactly this guest time, such as 5s",
-    )
-    boot.add_argument("--dry-run", action="store_true", help="only print QEMU's command line")
-    boot.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    boot.add_argument(
-        "-o", "--out", type=Path, metavar="DIR", help="keep logs and run.json in this directory"
-    )
-    for phase, about in (
-        ("start", "QEMU may take to answer"),
-        ("ready", "the guests may take to be ready"),
-        ("command", "COMMAND may take"),
-    ):
-        boot.add_argument(
-            f"--timeout-{phase}",
-            type=_host_seconds,
-            metavar="S",
-            help=f"host seconds {about}; overrides the config",
-        )
-
-
-def _add_console(commands: "_Commands") -> None:
-    console = _add(commands, "console", _console, "attach to a guest of a running system")
-    console.epilog = (
-        "Ctrl-] detaches; the guest runs on. Whatever is typed arrives on host time, so that the "
-        "run is no longer the same as another of its config."
-    )
-    console.add_argument(
-        "--run",
-        dest="run_dir",
-        type=Path,
-        metavar="DIR",
-        help="run directory of the system; needed only when several run",
-    )
-    console.add_argument("vm", metavar="VM", help="the VM's name in the config, or hypervisor")
-
-
-def _add_images(commands: "_Commands") -> None:
-    images = _add(commands, "images", None, "build, list or remove what guests start from")
-    actions = images.add_subparsers(required=True, metavar="ACTION", dest="action")
-    build = _add(actions, "build", _images_build, "build or fetch images; what is there is kept")
-    build.add_argument("names", nargs="*", metavar="IMAGE", help="without a name: all")
-    _add(actions, "list", _images_list, "list what is in the cache and what has been built")
-    _add(
-        actions,
-        "clean",
-        _images_clean,
-        "remove everything from the cache; it is made again on demand",
-    )
-
-
-def _add_completion(commands: "_Commands") -> None:
-    completion = _add(commands, "completion", _completion, "print the completion script of a shell")
-    completion.epilog = 'For bash, put eval "$(orchestrate completion bash)" into ~/.bashrc.'
-    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
-
-
-def _boot(args: argparse.Namespace) -> int:
-    from orchestrator import config, session, terminal
-
-    options = _boot_options(args)
-    loaded = config.load(args.config)
-    _check_command(options, loaded)
-    if options.json:
-        collector = terminal.JsonReporter()
-        result = session.boot(loaded, options, collector)
-        print(collector.result(result))
-        return result.exit_code
-    reporter = terminal.TextReporter(show_consoles=options.command is None)
-    result = session.boot(loaded, options, reporter)
-    if options.dry_run:
-        print(shlex.join(result.qemu_command))
-    else:
-        reporter.summary(result)
-    return result.exit_code
-
-
-def _boot_options(args: argparse.Namespace) -> "BootOptions":
-    from orchestrator.options import BootOptions, TimeoutOverrides
-
-    command = None if args.command is None else tuple(args.command)
-    if command == ():
-        raise UsageError("-- is not followed by a command")
-    if command is not None and (args.until or args.for_ns is not None):
-        raise UsageError("a command ends the run by itself; remove --until and --for")
-    return BootOptions(
-        until_ready=args.until == "ready",
-        for_ns=args.for_ns,
-        dry_run=args.dry_run,
-        out=args.out,
-        command=command,
-        timeouts=TimeoutOverrides(
-            start_s=args.timeout_start,
-            ready_s=args.timeout_ready,
-            command_s=args.timeout_command,
-        ),
-        json=args.json,
-    )
-
-
-def _check_command(options: "BootOptions", config: "Config") -> None:
-    if options.command is not None and not config.linux_vms:
-        raise UsageError(f"{config.path.name} has no Linux VM that could run the command")
-    if options.for_ns is not None and config.clock.mode != "deterministic":
-        raise UsageError(
-            '--for stops at an exact guest time; that needs clock.mode = "deterministic"'
-        )
-
-
-def _console(args: argparse.Namespace) -> int:
-    from orchestrator import session, terminal
-
-    return terminal.attach(session.find_console(args.run_dir, args.vm), name=args.vm)
-
-
-def _images_build(args: argparse.Namespace) -> int:
-    from orchestrator.images import initramfs, kernel, sources
-    from orchestrator.images.store import Store
-
-    known = (*sources.PARTS, *kernel.FLAVOURS)
-    for name in args.names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else "valid: " + ", ".join(known)
-            raise UsageError(f'there is no image "{name}"; {hint}')
-    store = Store()
-    for name in args.names or known:
-        if name in sources.PARTS:
-            print(f"{name:12} {sources.build(name)}", flush=True)
-        else:
-            image = kernel.linux_kernel(store, name)
-            print(f"{name:12} {image.path}", flush=True)
-            print(f"{'':12} {initramfs.base_initramfs(store, image)}", flush=True)
-    return 0
-
-
-def _images_list(_args: argparse.Namespace) -> int:
-    from orchestrator.images import sources
-    from orchestrator.images.store import Store
-    from orchestrator.units import format_rough_size
-
-    for entry in Store().list():
-        print(f"{format_rough_size(entry.size_bytes):>8}  {entry.key:48}  {entry.path}")
-    for name, part in sources.PARTS.items():
-        path = sources.root() / "build" / name / part.artefact
-        if path.exists():
-            size = sum(f.stat().st_size for f in (path, *path.rglob("*")) if f.is_file())
-            print(f"{format_rough_size(size):>8}  {name:48}  {path}")
-    return 0
-
-
-def _images_clean(_args: argparse.Namespace) -> int:
-    from orchestrator.images.store import Store
-    from orchestrator.units import format_rough_size
-
-    store = Store()
-    print(f"{format_rough_size(store.clean())} freed in {store.root}")
-    return 0
-
-
-def _completion(args: argparse.Namespace) -> int:
-    import shtab
-
-    from orchestrator.images import kernel, sources
-
-    parser = build_parser()
-    for action in _all_actions(parser):
-        if action.metavar == "FILE":
-            action.complete = shtab.FILE  # type: ignore[attr-defined] # shtab's documented way
-        elif action.metavar == "DIR":
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # the same
-        elif action.metavar == "IMAGE":
-            action.choices = (*sources.PARTS, *kernel.FLAVOURS)
-    print(shtab.complete(parser, shell=args.shell))
-    return 0
-
-
-def _all_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to walk its tree
-        yield action
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
-            for child in action.choices.values():
-                yield from _all_actions(child)
 
 
 def _split_command(arguments: list[str]) -> tuple[list[str], list[str] | None]:
@@ -355,22 +136,6 @@ def _split_command(arguments: list[str]) -> tuple[list[str], list[str] | None]:
         return arguments, None
     cut = arguments.index("--")
     return arguments[:cut], arguments[cut + 1 :]
-
-
-def _guest_time(text: str) -> int:
-    try:
-        time_ns = parse_duration_ns(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if time_ns == 0:
-        raise argparse.ArgumentTypeError("must be more than zero")
-    return time_ns
-
-
-def _host_seconds(text: str) -> float:
-    """Seconds as a plain number, or a duration with a unit."""
-    is_number = text.replace(".", "", 1).isdecimal()
-    return _guest_time(text + "s" if is_number else text) / 1e9
 
 
 @contextmanager

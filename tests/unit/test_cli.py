@@ -25,6 +25,7 @@ import pexpect
 import pytest
 
 from orchestrator import __version__, cli, config, errors, session, terminal
+from orchestrator.commands.completion import all_actions
 from orchestrator.errors import (
     CheckFailed,
     ConfigError,
@@ -133,7 +134,7 @@ def test_only_the_plain_boot_keeps_running() -> None:
         (["boot", "-c", DUAL, "--for", "1s", "--", "ls"], "remove --until and --for"),
         (["boot", "-c", DUAL, "--"], "not followed by a command"),
         (["boot", "-c", DUAL, "ls"], "unrecognized arguments: ls"),
-        (["images", "list", "--", "ls"], 'only "boot" takes a command'),
+        (["images", "list", "--", "ls"], '"images" takes no command after --'),
         (["images"], "required: ACTION"),
         (["images", "build", "armp"], 'there is no image "armp"; did you mean "armmp"?'),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
@@ -483,7 +484,7 @@ def test_bash_completes(typed: str, completed: str, tmp_path: Path) -> None:
 
 def test_parser_tree_is_fully_described() -> None:
     """Each option and argument has its line of help, from which completion is made, too."""
-    for action in cli._all_actions(cli.build_parser()):
+    for action in all_actions(cli.build_parser()):
         if isinstance(action, argparse._SubParsersAction) or action.dest == "shell":
             continue
         assert action.help, action

@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "machine": GROUND | {"units", "config", "images", "records"},
     "rundir": GROUND | {"units"},
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
-    "session": EVERYTHING - {"session", "bench", "cli", "terminal"},
+    "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
     # Measures by running sessions, as any other caller of them would.
     "bench": GROUND | {"units", "config", "images", "options", "session"},
     "terminal": GROUND | {"session"},
+    "commands": EVERYTHING - {"commands", "cli"},
     "cli": EVERYTHING - {"cli"},
 }
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The commands of `orchestrate`, one module each: what it takes, and the call that does the work.
+
+A command's module describes its arguments in ``add`` and imports what does the work only when it
+runs, so that help and completion come at once. To add a command: such a module, and a line in
+`orchestrator.cli.COMMANDS`. What fails is raised; `orchestrator.cli.main` tells it.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+from orchestrator.units import parse_duration_ns
+
+Run = Callable[[argparse.Namespace], int]
+# argparse has no public name for it, and at run time it is no generic class.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def add_command(
+    commands: Commands, name: str, run: Run | None, about: str, *, takes_command: bool = False
+) -> argparse.ArgumentParser:
+    """Adds a command, or an action of one.
+
+    Args:
+        commands: Where it is added.
+        name: What the user types.
+        run: Does the work and returns the exit code; None: its own actions do.
+        about: One line in lower case, without a full stop.
+        takes_command: Whether ``-- COMMAND`` may follow; it is then in ``args.command``.
+    """
+    parser = commands.add_parser(
+        name, help=about, description=about[0].upper() + about[1:] + ".", allow_abbrev=False
+    )
+    if run is not None:
+        parser.set_defaults(run=run, takes_command=takes_command)
+    return parser
+
+
+def guest_time(text: str) -> int:
+    """A duration of guest time such as "5s", in nanoseconds; for argparse."""
+    try:
+        time_ns = parse_duration_ns(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if time_ns == 0:
+        raise argparse.ArgumentTypeError("must be more than zero")
+    return time_ns
+
+
+def host_seconds(text: str) -> float:
+    """Seconds as a plain number, or a duration with a unit."""
+    is_number = text.replace(".", "", 1).isdecimal()
+    return guest_time(text + "s" if is_number else text) / 1e9
