@@ -59,10 +59,12 @@ class CType:
     Args:
         dwarf: Where it is from.
         die: Its entry; None: void.
+        pointed: Makes it a pointer to that, whether or not the program has such a type.
     """
 
-    def __init__(self, dwarf: Dwarf, die: Any) -> None:
+    def __init__(self, dwarf: Dwarf, die: Any, *, pointed: CType | None = None) -> None:
         self._dwarf = dwarf
+        self._pointed = pointed
         self._named = die
         while die is not None and die.tag in _TRANSPARENT:
             die = _type_of(die)
@@ -73,6 +75,8 @@ class CType:
     @property
     def kind(self) -> Kind:
         """What can be done with it."""
+        if self._pointed is not None:
+            return "pointer"
         tag = None if self._die is None else self._die.tag
         if tag in {"DW_TAG_base_type", "DW_TAG_enumeration_type"}:
             return "integer"
@@ -85,12 +89,12 @@ class CType:
     @property
     def bytes(self) -> int:
         """Its size; 0: none is known."""
+        if self.kind == "pointer":
+            return _POINTER_BYTES
         if self._die is None:
             return 0
         if self.kind == "array":
             return self.target.bytes * self.count
-        if self.kind == "pointer":
-            return _POINTER_BYTES
         return _number(self._die, "DW_AT_byte_size")
 
     @property
@@ -110,6 +114,8 @@ class CType:
     @cached_property
     def target(self) -> CType:
         """Of a pointer or an array: of what."""
+        if self._pointed is not None:
+            return self._pointed
         return CType(self._dwarf, _type_of(self._die))
 
     @property
@@ -161,6 +167,8 @@ class CType:
         return found
 
     def __str__(self) -> str:
+        if self._pointed is not None:
+            return f"{self._pointed} *"
         named = _name(self._named) if self._named is not None else "void"
         if self.kind == "struct":
             word = "union" if self._die.tag == "DW_TAG_union_type" else "struct"
@@ -240,6 +248,14 @@ class Dwarf:
         if die is None:
             raise UsageError(f"{self.path.name}: no type {name!r}{_closest(name, types)}")
         return CType(self, die)
+
+    def pointer_to(self, name: str) -> CType:
+        """A pointer to a type by its name.
+
+        Raises:
+            UsageError: As `type`.
+        """
+        return CType(self, None, pointed=self.type(name))
 
 
 def _type_of(die: Any) -> Any:

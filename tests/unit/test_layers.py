@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "config": GROUND | {"units"},
     "images": GROUND | {"units"},
     "guest": GROUND | {"units", "config", "images"},
+    "probe": GROUND | {"units", "records", "config", "mmu", "guest"},
     "machine": GROUND | {"units", "config", "images", "records"},
     "rundir": GROUND | {"units"},
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What is known of real-time kernels: where the current task is, and what a task is like.
+
+Each kernel is a file in `rtos_profiles`, and nothing else: to add one, write such a file; the keys
+are explained in ucos2.toml. Its expressions are those of fetch arguments (`orchestrator.probe`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.errors import ConfigError
+from orchestrator.guest.symbols import SymbolTable
+
+_FOLDER: Final = Path(__file__).parent / "rtos_profiles"
+_KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch"}
+_TASK_KEYS: Final = ("id", "priority", "state", "delay", "name", "stack")
+_SWITCH_KEYS: Final = {"at", "prev", "next"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RtosProfile:
+    """One kernel.
+
+    Attributes:
+        key: Name of the profile's file.
+        name: Of the kernel, for people.
+        detect: Symbols that its ELF files have.
+        current: A pointer to the running task.
+        task: By what it tells ("id", "priority", "state", "delay", "name", "stack"), an
+            expression with ``{task}`` for a pointer to the task.
+        ready_zero: Keys of `task` that are 0 in a task that could run on; empty: not known.
+        states: Bit of `state` -> what such a task waits for.
+        switch_at: The function at whose entry a task gives the core to another.
+        switch_prev: The one that leaves.
+        switch_next: The one that comes; None: not known there, it leaves at the next hit.
+    """
+
+    key: str
+    name: str
+    detect: tuple[str, ...]
+    current: str
+    task: Mapping[str, str]
+    switch_at: str
+    switch_prev: str
+    switch_next: str | None = None
+    ready_zero: tuple[str, ...] = ()
+    states: Mapping[int, str] = field(default_factory=dict)
+
+    def of_task(self, pointer: str, key: str) -> str:
+        """The expression for one thing that a task tells of itself."""
+        return self.task[key].replace("{task}", pointer)
+
+
+def load_profile(path: Path) -> RtosProfile:
+    """Reads a profile.
+
+    Raises:
+        ConfigError: It cannot be read or is wrong; every fault at once.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    faults = [f"{path}: {what}" for what in _faults(raw)]
+    if faults:
+        raise ConfigError(faults)
+    switch = raw["switch"]
+    return RtosProfile(
+        key=path.stem,
+        name=raw["name"],
+        detect=tuple(raw["detect"]),
+        current=raw["current"],
+        task={key: raw["task"][key] for key in _TASK_KEYS if key in raw["task"]},
+        switch_at=switch["at"],
+        switch_prev=switch["prev"],
+        switch_next=switch.get("next"),
+        ready_zero=tuple(raw.get("ready", {}).get("zero", ())),
+        states={int(bit, 0): what for bit, what in raw.get("states", {}).items()},
+    )
+
+
+def _faults(raw: Mapping[str, Any]) -> list[str]:
+    found = [f"{key} is missing" for key in ("name", "current", "detect") if not raw.get(key)]
+    found += [f"{key} is not a key of a profile" for key in raw if key not in _KEYS]
+    task, switch = raw.get("task", {}), raw.get("switch", {})
+    found += [f"task.{key} is missing" for key in ("priority", "name") if key not in task]
+    found += [f"task.{key} is not known" for key in task if key not in _TASK_KEYS]
+    found += [f"switch.{key} is missing" for key in ("at", "prev") if key not in switch]
+    found += [f"switch.{key} is not known" for key in switch if key not in _SWITCH_KEYS]
+    zero = raw.get("ready", {}).get("zero", ())
+    found += [f"ready.zero: task.{key} is not there" for key in zero if key not in task]
+    return found
+
+
+@cache
+def profiles() -> tuple[RtosProfile, ...]:
+    """All kernels that are known."""
+    return tuple(load_profile(path) for path in sorted(_FOLDER.glob("*.toml")))
+
+
+def detect(symbols: SymbolTable) -> RtosProfile | None:
+    """The kernel that an ELF file is made of; None: none that is known."""
+    for each in profiles():
+        if all(symbols.get(name) is not None for name in each.detect):
+            return each
+    return None
