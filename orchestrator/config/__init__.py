@@ -2,7 +2,8 @@
 """TOML file -> frozen, typed `Config`; every fault at once. Nothing else reads the file.
 
 Reading order: `model` (what comes out), `schema` (the keys and their types), `checks` (what must
-hold between them), `faults` (how faults are told). This module only puts them together.
+hold between them), `probes` (probes as text), `faults` (how faults are told). This module only puts
+them together.
 """
 
 import tomllib
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config.checks import VmDraft, check
+from orchestrator.config.checks import ProbeDraft, VmDraft, check, check_probes
 from orchestrator.config.faults import Faults, did_you_mean
 from orchestrator.config.model import (
     ClockConfig,
@@ -18,10 +19,13 @@ from orchestrator.config.model import (
     ElfVm,
     LinuxVm,
     MachineConfig,
+    ProbeConfig,
     Timeouts,
+    TraceConfig,
     VmConfig,
 )
-from orchestrator.config.schema import TABLES, VM_TYPES, Draft, read_table
+from orchestrator.config.probes import split_place
+from orchestrator.config.schema import TABLES, VM_TYPES, Draft, ProbeTable, read_table
 from orchestrator.errors import ConfigError
 
 __all__ = [
@@ -30,7 +34,9 @@ __all__ = [
     "ElfVm",
     "LinuxVm",
     "MachineConfig",
+    "ProbeConfig",
     "Timeouts",
+    "TraceConfig",
     "VmConfig",
     "load",
 ]
@@ -50,7 +56,7 @@ def load(path: Path) -> Config:
     faults = Faults(file=str(path), text=text)
     base = path.absolute().parent
     for name in raw:
-        if name not in TABLES and name != "vm":
+        if name not in _TOP_LEVEL:
             faults.add((name,), "is not a table of this file" + did_you_mean(name, _TOP_LEVEL))
     drafts = {
         name: read_table(table, raw.get(name, {}), key=(name,), base=base, faults=faults)
@@ -62,7 +68,10 @@ def load(path: Path) -> Config:
     vms = _read_vms(
         raw.get("vm", {}), base=base, direct=machine.hypervisor == "none", faults=faults
     )
+    probes = _read_probes(raw.get("probe", []), base=base, faults=faults)
+    trace = TraceConfig(**drafts["trace"].values)
     check(machine=machine, machine_wrong=drafts["machine"].wrong, vms=vms, faults=faults)
+    check_probes(machine=machine, trace=trace, vms=vms, probes=probes, faults=faults)
     faults.raise_if_any()
     return Config(
         path=path.absolute(),
@@ -70,10 +79,12 @@ def load(path: Path) -> Config:
         clock=clock,
         vms=tuple(draft.vm for draft in vms),
         timeouts=timeouts,
+        trace=trace,
+        probes=tuple(draft.probe for draft in probes),
     )
 
 
-_TOP_LEVEL = (*TABLES, "vm")
+_TOP_LEVEL = (*TABLES, "vm", "probe")
 
 
 def _read(path: Path) -> str:
@@ -100,6 +111,26 @@ def _read_vms(raw: object, *, base: Path, direct: bool, faults: Faults) -> list[
         _read_vm(str(name), table, base=base, direct=direct, faults=faults)
         for name, table in raw.items()
     ]
+
+
+def _read_probes(raw: object, *, base: Path, faults: Faults) -> list[ProbeDraft]:
+    if not isinstance(raw, list):
+        faults.add(("probe",), "must be a table for each probe: [[probe]]")
+        return []
+    drafts = []
+    for index, table in enumerate(raw):
+        key = (f"probe[{index}]",)
+        draft = read_table(ProbeTable, table, key=key, base=base, faults=faults)
+        values = dict(draft.values)
+        at = values.pop("at", None)
+        if at is None and "at" not in draft.wrong:
+            faults.add((*key, "at"), 'is missing; give a place such as at = "rtos:OSTaskSwHook"')
+        vm, place = ("", "") if at is None else split_place(at)
+        probe = ProbeConfig(vm=vm, place=place, **values)
+        drafts.append(
+            ProbeDraft(key=key, probe=probe, given=frozenset(draft.values), wrong=draft.wrong)
+        )
+    return drafts
 
 
 def _read_vm(name: str, raw: object, *, base: Path, direct: bool, faults: Faults) -> VmDraft:

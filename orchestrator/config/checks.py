@@ -10,8 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.config.faults import Faults, KeyPath
-from orchestrator.config.model import BLOCK_BYTES, ElfVm, MachineConfig, VmConfig
+from orchestrator.config.faults import Faults, KeyPath, did_you_mean
+from orchestrator.config.model import (
+    BLOCK_BYTES,
+    ElfVm,
+    MachineConfig,
+    ProbeConfig,
+    TraceConfig,
+    VmConfig,
+)
 from orchestrator.units import format_size
 
 # Limits of the board and of images/abi/vm_config.h.
@@ -48,6 +55,23 @@ class VmDraft:
     def unsound(self, *attributes: str) -> bool:
         """Whether one of these attributes is already known to be wrong."""
         return not self.wrong.isdisjoint(attributes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeDraft:
+    """A probe that may still be wrong.
+
+    Attributes:
+        key: Path of its table in the file.
+        probe: The probe; "vm" is empty if the place is missing or wrong.
+        given: Attributes that the file sets, and rightly so.
+        wrong: Attributes whose fault is already noted.
+    """
+
+    key: KeyPath
+    probe: ProbeConfig
+    given: frozenset[str]
+    wrong: frozenset[str]
 
 
 def check(
@@ -196,3 +220,33 @@ def _check_board_ram(machine: MachineConfig, vms: Sequence[VmDraft], faults: Fau
             f"{format_size(machine.ram_bytes)} is too little: hypervisor and VMs need "
             f"{format_size(need)}; remove the key to have it computed",
         )
+
+
+def check_probes(
+    *,
+    machine: MachineConfig,
+    trace: TraceConfig,
+    vms: Sequence[VmDraft],
+    probes: Sequence[ProbeDraft],
+    faults: Faults,
+) -> None:
+    """Notes every fault of probes that can be seen without the guests' symbols."""
+    names = [draft.vm.name for draft in vms]
+    for draft in probes:
+        probe = draft.probe
+        if probe.vm and probe.vm not in names:
+            where = (*draft.key, "at")
+            faults.add(where, f'there is no VM "{probe.vm}"{did_you_mean(probe.vm, names)}')
+        window_known = not draft.wrong & {"from_ns", "until_ns"}
+        if window_known and probe.until_ns and probe.until_ns <= probe.from_ns:
+            faults.add((*draft.key, "until"), 'must be later than "from"')
+        if probe.mode == "hvc" and machine.hypervisor != "builtin" and "mode" not in draft.wrong:
+            key = "mode" if "mode" in draft.given else "at"
+            faults.add(
+                (*draft.key, key),
+                "only the project's own hypervisor answers a probe's HVC; use mode = \"shadow\"",
+            )
+    if trace.arm_at is not None:
+        vm = trace.arm_at.partition(":")[0]
+        if vm not in names:
+            faults.add(("trace", "arm_at"), f'there is no VM "{vm}"{did_you_mean(vm, names)}')

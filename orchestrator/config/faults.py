@@ -33,6 +33,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     """
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
+    arrays: dict[KeyPath, int] = {}
     depth = 0
     quote = ""  # the delimiter of the multi-line string that the scan is inside of
     for number, line in enumerate(text.splitlines(), start=1):
@@ -43,6 +44,10 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             quote = ""
         elif depth == 0 and (header := _HEADER.match(line)):
             table = _split_key(header[1])
+            if line.lstrip().startswith("[["):
+                # Each table of an array has its own lines: "probe[0]", "probe[1]", ...
+                index = arrays[table] = arrays.get(table, -1) + 1
+                table = (*table[:-1], f"{table[-1]}[{index}]")
             lines.setdefault(table, number)
             continue
         else:
@@ -92,8 +97,8 @@ class Faults:
             key: The path of the key that is wrong or missing.
             what: What is wrong and what to do.
         """
-        # "pin[0]" is on the line of "pin".
-        where = (*key[:-1], key[-1].split("[", 1)[0])
+        # "pin[0]" is on the line of "pin"; an array's tables have lines of their own.
+        where = key if key in self._lines else (*key[:-1], key[-1].split("[", 1)[0])
         while where and where not in self._lines:
             where = where[:-1]
         line = self._lines.get(where, 0)

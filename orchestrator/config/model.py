@@ -129,6 +129,46 @@ VmConfig = LinuxVm | ElfVm
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """A probe as the user asks for it; docs/probes.md explains each part.
+
+    Attributes:
+        vm: Name of the VM that it is in.
+        place: "SYMBOL", "SYMBOL+OFFSET", "0xADDRESS", or a glob of function names.
+        name: In all that shows it; "" makes it that of the place.
+        fetch: What to read at a hit.
+        mode: "hvc": an HVC replaces the instruction; "shadow": only the plugin looks there.
+        limit: Hits to record; 0: all.
+        from_ns: Guest time from which on hits are recorded.
+        until_ns: Guest time until which hits are recorded; 0: no end.
+        tasks: Whether an RTOS's tasks are fetched, too.
+    """
+
+    vm: str
+    place: str
+    name: str = ""
+    fetch: tuple[str, ...] = ()
+    mode: Literal["hvc", "shadow"] = "hvc"
+    limit: int = 0
+    from_ns: int = 0
+    until_ns: int = 0
+    tasks: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceConfig:
+    """What is recorded of a run.
+
+    Attributes:
+        arm_at: The place, as "VM:PLACE", at whose first execution the probes are placed; None: the
+            first Linux VM's `ksys_sync`, which its init calls when user space is up, and without
+            Linux the first instruction of the first VM.
+    """
+
+    arm_at: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One config file, checked.
 
@@ -142,6 +182,8 @@ class Config:
     clock: ClockConfig = field(default_factory=ClockConfig)
     vms: tuple[VmConfig, ...] = ()
     timeouts: Timeouts = field(default_factory=Timeouts)
+    trace: TraceConfig = field(default_factory=TraceConfig)
+    probes: tuple[ProbeConfig, ...] = ()
 
     @property
     def linux_vms(self) -> tuple[LinuxVm, ...]:

@@ -30,6 +30,7 @@ from pydantic import (
 
 from orchestrator.config.faults import Faults, KeyPath, did_you_mean, nearest
 from orchestrator.config.model import BLOCK_BYTES
+from orchestrator.config.probes import split_place
 from orchestrator.units import parse_duration_ns, parse_size_bytes
 
 # ELF identification: magic, ELFCLASS32, ELFDATA2LSB; e_machine at offset 18 is EM_ARM
@@ -39,6 +40,7 @@ _EM_ARM: Final = 40
 _ELF_MACHINE_END: Final = 20
 
 _INT64_MAX: Final = (1 << 63) - 1  # what C code and QEMU hold times and sizes in
+_UINT32_MAX: Final = (1 << 32) - 1
 
 
 def _by(parse: Callable[[str], int], example: str) -> Callable[[object], int]:
@@ -133,6 +135,11 @@ TimeoutSeconds = Annotated[Timeout, AfterValidator(lambda timeout_ns: timeout_ns
 Size = Annotated[int, BeforeValidator(_by(parse_size_bytes, "256M")), _at_least(BLOCK_BYTES, "2M")]
 
 
+def _place(value: str) -> str:
+    split_place(value)
+    return value
+
+
 GuestPath = Annotated[str, AfterValidator(_guest_path)]
 HostFile = Annotated[Path, _word_or_file()]
 
@@ -176,6 +183,25 @@ class TimeoutsTable(_Table):
     silence_s: TimeoutSeconds | None = Field(None, alias="silence")
 
 
+class TraceTable(_Table):
+    """``[trace]``."""
+
+    arm_at: Annotated[str, AfterValidator(_place)] | None = None
+
+
+class ProbeTable(_Table):
+    """``[[probe]]``."""
+
+    at: Annotated[str, AfterValidator(_place)] | None = None
+    name: Annotated[str, Field(min_length=1, pattern=r"^[ -~]*$", max_length=64)] | None = None
+    fetch: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(tuple)] | None = None
+    mode: Literal["hvc", "shadow"] | None = None
+    limit: Annotated[int, Field(ge=1, le=_UINT32_MAX)] | None = None
+    from_ns: Duration | None = Field(None, alias="from")
+    until_ns: Duration | None = Field(None, alias="until")
+    tasks: bool | None = None
+
+
 class _VmTable(_Table):
     ram_bytes: Size | None = Field(None, alias="ram")
     vcpus: Annotated[int, Field(ge=1, le=8)] | None = None
@@ -208,6 +234,7 @@ TABLES: Final[Mapping[str, type[_Table]]] = {
     "machine": MachineTable,
     "clock": ClockTable,
     "timeouts": TimeoutsTable,
+    "trace": TraceTable,
 }
 VM_TYPES: Final[Mapping[str, type[_VmTable]]] = {"linux": LinuxTable, "elf": ElfTable}
 

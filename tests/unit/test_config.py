@@ -303,7 +303,7 @@ def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
 
 def test_example_says_the_true_defaults(tmp_path: Path) -> None:
     """With its commented lines made real, dual.toml must describe the same system."""
-    text = (ROOT / "dual.toml").read_text()
+    text, _, examples = (ROOT / "dual.toml").read_text().partition("[trace]")
     without_default = ("ram =", 'ready = "..."', 'silence = "60s"')
     skipped = "|".join(map(re.escape, without_default))
     made_real, count = re.subn(rf"^# (?!{skipped})(\w+ = )", r"\1", text, flags=re.MULTILINE)
@@ -315,11 +315,17 @@ def test_example_says_the_true_defaults(tmp_path: Path) -> None:
         example.vms,
         example.timeouts,
     )
+    # Probes have no default; the examples must be sound, though.
+    made_real += "[trace]" + re.sub(r"^# (\w+ = |\[\[)", r"\1", examples, flags=re.MULTILINE)
+    (probe,) = load_text(tmp_path, made_real).probes
+    assert probe.vm == "rtos"
 
 
 def test_example_shows_every_key() -> None:
     text = (ROOT / "dual.toml").read_text()
-    tables: list[type[schema._Table]] = [*schema.TABLES.values(), *schema.VM_TYPES.values()]
+    tables: list[type[schema._Table]] = [
+        *(*schema.TABLES.values(), *schema.VM_TYPES.values(), schema.ProbeTable)
+    ]
     for table in tables:
         for key in schema.keys_of(table):
             assert re.search(rf"^(# )?(\[vm\.linux\.)?{key}( =|\])", text, re.MULTILINE), key
