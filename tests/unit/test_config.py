@@ -324,7 +324,9 @@ def test_example_says_the_true_defaults(tmp_path: Path) -> None:
 def test_example_shows_every_key() -> None:
     text = (ROOT / "dual.toml").read_text()
     tables: list[type[schema._Table]] = [
-        *(*schema.TABLES.values(), *schema.VM_TYPES.values(), schema.ProbeTable)
+        *schema.TABLES.values(),
+        *schema.VM_TYPES.values(),
+        schema.ProbeTable,
     ]
     for table in tables:
         for key in schema.keys_of(table):
