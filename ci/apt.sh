@@ -7,7 +7,8 @@
 
 readonly QEMU_MIN=10
 
-# A command (or, with a slash, a file) and the package that brings it.
+# A command (or, with a slash, a file) and the package that brings it; `is_present` knows how to look
+# for those that are neither.
 readonly NEEDED=(
     "qemu-system-arm qemu-system-arm"
     "arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf"
@@ -15,6 +16,7 @@ readonly NEEDED=(
     "gcc gcc"
     "/usr/include/stdio.h libc6-dev"
     "clang clang"
+    "clang-sanitizers libclang-rt-dev"
     "make make"
     "dtc device-tree-compiler"
     "cpio cpio"
@@ -45,6 +47,8 @@ is_present() {
     case $1 in
         */*) [[ -e $1 ]] ;;
         qemu-system-arm) [[ $(qemu_major) -ge $QEMU_MIN ]] ;;
+        # The path of the library, or its bare name if it is not there.
+        clang-sanitizers) [[ -e $(clang -print-file-name="libclang_rt.asan-$(uname -m).a") ]] ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -10,10 +10,9 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
-from typing import Final, NoReturn, cast
+from typing import Any, Final, NoReturn, Self, cast
 
 from orchestrator import __version__
 from orchestrator.commands import Commands, Run, boot, completion, console, images
@@ -40,7 +39,7 @@ COMMANDS: Final = (boot, console, images, completion)
 
 
 class _SignalledError(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: unwinds everything exactly as Ctrl-C does."""
+    """Ctrl-C, SIGTERM or SIGHUP: unwinds everything."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,24 +53,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, command = _split_command(arguments)
-    received: list[int] = []
-    try:
-        with _ends_on_signals(received):
+    with _Signals(ends_process=argv is None) as signals:
+        try:
             code = _run(own, command)
             sys.stdout.flush()
-            return code
-    except SystemExit as parsed:
-        # argparse ends this way after --help and --version.
-        return parsed.code if isinstance(parsed.code, int) else 0
-    except KeyboardInterrupt:
-        print("orchestrate: interrupted", file=sys.stderr)
-        return 128 + (received[-1] if received else signal.SIGINT)
-    except Exception as error:  # the last resort of the program
-        if os.environ.get(_DEBUG_VARIABLE):
-            raise
-        # Looked for before parsing, so that wrong usage is told as JSON too.
-        code = _failed(error, as_json="--json" in own)
-        return 128 + received[-1] if received else code
+        except SystemExit as parsed:
+            # argparse ends this way after --help and --version.
+            return parsed.code if isinstance(parsed.code, int) else 0
+        except KeyboardInterrupt:
+            signals.hold()
+            print("orchestrate: interrupted", file=sys.stderr)
+            return 128 + (signals.received or signal.SIGINT)
+        except Exception as error:  # the last resort of the program
+            signals.hold()
+            if os.environ.get(_DEBUG_VARIABLE):
+                raise
+            # Looked for before parsing, so that wrong usage is told as JSON too.
+            code = _failed(error, as_json="--json" in own)
+            return 128 + signals.received if signals.received else code
+        return code
 
 
 def _run(own: list[str], command: list[str] | None) -> int:
@@ -138,21 +138,44 @@ def _split_command(arguments: list[str]) -> tuple[list[str], list[str] | None]:
     return arguments[:cut], arguments[cut + 1 :]
 
 
-@contextmanager
-def _ends_on_signals(received: list[int]) -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind like Ctrl-C; `received` tells afterwards which signal came."""
+class _Signals:
+    """Ctrl-C, SIGTERM and SIGHUP: the first unwinds everything, those after it change nothing.
 
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        received.append(number)
-        raise _SignalledError
+    Args:
+        ends_process: Nothing comes after this but the interpreter's end, which no signal of an
+            impatient user may give another exit code.
 
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
+    Attributes:
+        received: The first signal's number; 0: none came.
+    """
+
+    _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self, *, ends_process: bool) -> None:
+        self.received = 0
+        self._ends_process = ends_process
+        self._before: dict[int, Any] = {}
+
+    def hold(self) -> None:
+        """The end is near and short: signals are ignored from here on."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        if not self.received:
+            self.received = number
+            raise _SignalledError
+
+    def __enter__(self) -> Self:
+        self._before = {n: signal.signal(n, self._end) for n in self._NUMBERS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ends_process:
+            self.hold()
+        else:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
 
 def _tell(error: OrchestrateError, *, as_json: bool, code: int) -> None:

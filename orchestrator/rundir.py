@@ -16,6 +16,7 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import shutil
 import tarfile
 import tempfile
@@ -144,6 +145,15 @@ class RunDir:
             status = os.statvfs(self.path)
         if status.f_bavail * status.f_frsize < _FULL_BYTES:
             raise StorageError(f"{self.path}: {_FULL_ERRNOS[errno.ENOSPC]}")
+        limit_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if limit_bytes == resource.RLIM_INFINITY:
+            return
+        # QEMU is not killed for it: its threads that run guests block all signals.
+        for file in self.path.iterdir():
+            with storage_errors(file):
+                is_full = file.stat().st_size >= limit_bytes
+            if is_full:
+                raise StorageError(f"{file}: {_FULL_ERRNOS[errno.EFBIG]}")
 
     def set_live(self, document: Mapping[str, Any]) -> None:
         """Tells other processes how to reach this run.

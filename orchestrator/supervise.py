@@ -148,6 +148,9 @@ class Supervisor:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_events())
                 tasks.create_task(self._tick())
+                for console in self._consoles.values():
+                    # Ends with QEMU; before that only with an error, such as a closed stdout.
+                    tasks.create_task(console.drain())
                 if self._job_vm is not None:
                     tasks.create_task(self._pass_output(self._job_vm))
                 await self._machine.cont()

@@ -67,9 +67,15 @@ class Console:
             raise MachineError(f"console {self.name}: {error}") from error
 
     async def drain(self) -> None:
-        """Waits for the end of the output, which comes when QEMU has ended."""
+        """Waits for the end of the output, which comes when QEMU has ended.
+
+        Cancelling this leaves the reading alone.
+
+        Raises:
+            Exception: Whatever a callback raised; nothing was read after it.
+        """
         if self._reading is not None:
-            await self._reading
+            await asyncio.shield(self._reading)
 
     async def close(self) -> None:
         """Closes all sockets; output that has not arrived is lost."""

@@ -94,7 +94,7 @@ def test_a_command_runs_in_linux_beside_the_rtos(tmp_path: Path) -> None:
 
 def test_a_real_time_vcpu_goes_before_linux_on_its_core(tmp_path: Path) -> None:
     """On one core with a busy Linux, no tick of the RTOS is more than 100 us late."""
-    end = boot(tmp_path, dual(cores=1, rtos_core=0), "--", "sh", "-c", "context1 200000 >/dev/null")
+    end = boot(tmp_path, dual(cores=1, rtos_core=0), "--", "sh", "-c", "context1 100000 >/dev/null")
     assert end.returncode == 0, end.stderr
     log = (tmp_path / "run" / "rtos.log").read_text()
     late_ns = [int(ns) for ns in re.findall(r"tick jitter ns min=\d+ max=(\d+)", log)]

@@ -2,6 +2,7 @@
 /* The list of all tables of cases. To add a service: declare its table and name it here. */
 #include "t.h"
 
+extern const struct t_case args_cases[];
 extern const struct t_case flag_cases[];
 extern const struct t_case hook_cases[];
 extern const struct t_case inversion_cases[];
@@ -19,6 +20,6 @@ extern const struct t_case time_cases[];
 
 const struct t_case *const t_suites[] = {
     task_cases, task_state_cases, time_cases,  sem_cases,  mutex_cases, inversion_cases, mbox_cases,
-    queue_cases, flag_cases,      mem_cases,   sched_cases, hook_cases, stat_cases,      port_cases,
-    0,
+    queue_cases, flag_cases,      mem_cases,   sched_cases, hook_cases, stat_cases,      args_cases,
+    port_cases, 0,
 };

@@ -103,6 +103,18 @@ TEST(mbox_post_opt_no_sched)
     CHECK_PTR(w.msg, &one);
 }
 
+TEST(mbox_post_opt_broadcast_no_sched)
+{
+    struct waiter w[3];
+    OS_EVENT *mbox = new_mbox((void *)0);
+
+    start_waiters(w, mbox);
+    CHECK_EQ(OSMboxPostOpt(mbox, &one, OS_POST_OPT_BROADCAST | OS_POST_OPT_NO_SCHED), OS_ERR_NONE);
+    t_mark('m');
+    OSTimeDly(1);
+    CHECK_MARKS("mcba");
+}
+
 static void isr_post(void)
 {
     isr_err = OSMboxPost(isr_mbox, &one);
@@ -270,6 +282,7 @@ const struct t_case mbox_cases[] = {
     CASE(mbox_post_wakes_the_highest_priority),
     CASE(mbox_post_opt_broadcast),
     CASE(mbox_post_opt_no_sched),
+    CASE(mbox_post_opt_broadcast_no_sched),
     CASE(mbox_post_from_isr),
     CASE(mbox_pend_timeout),
     CASE(mbox_pend_abort),

@@ -134,6 +134,38 @@ TEST(mutex_owner_inherits_and_returns_the_priority)
     CHECK_EQ(OSMutexAccept(mutex, &err), OS_TRUE);
 }
 
+TEST(mutex_lower_waiter_lends_nothing)
+{
+    OS_EVENT *mutex = new_mutex(PIP);
+    struct user high = user(mutex, 'h', 5);
+    struct user low = user(mutex, 'l', 0);
+
+    t_task(15, use_mutex, &high);
+    t_task(30, use_mutex, &low);
+    OSTimeDly(10);
+    CHECK_EQ(high.prio_held, 15);
+    CHECK_EQ(high.post_err, OS_ERR_NONE);
+    CHECK_EQ(low.pend_err, OS_ERR_NONE);
+    CHECK_MARKS("hHlL");
+}
+
+TEST(mutex_owner_deleted_with_a_borrowed_priority)
+{
+    OS_EVENT *mutex = new_mutex(PIP);
+    struct user low = user(mutex, 'l', 50);
+    struct user high = user(mutex, 'h', 0);
+    struct user next = user((OS_EVENT *)0, 'n', 0);
+
+    t_task(30, use_mutex, &low);
+    OSTimeDly(1);
+    t_task(15, use_mutex, &high);
+    CHECK_EQ(OSTaskDel(PIP), OS_ERR_NONE);
+    CHECK_EQ(t_try_task(PIP, use_mutex, &next), OS_ERR_PRIO_EXIST); /* still the mutex's */
+    t_task(30, use_mutex, &next);                                   /* but its own is free */
+    OSTimeDly(100);
+    CHECK_MARKS("ln");
+}
+
 TEST(mutex_goes_to_the_highest_waiter)
 {
     OS_EVENT *mutex = new_mutex(PIP);
@@ -361,6 +393,8 @@ const struct t_case mutex_cases[] = {
     CASE(mutex_accept),
     CASE(mutex_only_the_owner_posts),
     CASE(mutex_owner_inherits_and_returns_the_priority),
+    CASE(mutex_lower_waiter_lends_nothing),
+    CASE(mutex_owner_deleted_with_a_borrowed_priority),
     CASE(mutex_goes_to_the_highest_waiter),
     CASE(mutex_inheritance_moves_the_owner_in_another_wait_list),
     CASE(mutex_pend_timeout),

@@ -273,6 +273,23 @@ TEST(queue_create_until_none_is_left)
     CHECK_PTR(OSQCreate(storage[0], SIZE), 0);
 }
 
+TEST(queue_create_without_an_event)
+{
+    INT8U err;
+    OS_EVENT *sem = OSSemCreate(0);
+
+    CHECK_PTR(OSQCreate((void **)0, SIZE), 0);
+    CHECK_PTR(OSQCreate(storage[0], 0), 0);
+    while (OSSemCreate(0) != (OS_EVENT *)0) {
+    }
+    /* More often than there are queues: the failed calls keep none. */
+    for (INT32U i = 0; i < OS_MAX_QS; i++) {
+        CHECK_PTR(OSQCreate(storage[i], SIZE), 0);
+    }
+    CHECK_PTR(OSSemDel(sem, OS_DEL_NO_PEND, &err), 0);
+    CHECK(OSQCreate(storage[0], SIZE) != (OS_EVENT *)0);
+}
+
 TEST(queue_query)
 {
     OS_Q_DATA data;
@@ -369,6 +386,7 @@ const struct t_case queue_cases[] = {
     CASE(queue_pend_abort),
     CASE(queue_del),
     CASE(queue_create_until_none_is_left),
+    CASE(queue_create_without_an_event),
     CASE(queue_query),
     CASE(queue_calls_from_isr),
     CASE(queue_argument_errors),

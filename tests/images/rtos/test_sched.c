@@ -61,6 +61,18 @@ TEST(sched_lock_nests)
     CHECK_EQ(OSLockNesting, 0);
 }
 
+TEST(sched_lock_nests_255_deep)
+{
+    for (INT32U i = 0; i < 300u; i++) {
+        OSSchedLock();
+    }
+    CHECK_EQ(OSLockNesting, 255);
+    for (INT32U i = 0; i < 255u; i++) {
+        OSSchedUnlock();
+    }
+    CHECK_EQ(OSLockNesting, 0);
+}
+
 static void sleep_two(void *p)
 {
     OSTimeDly(2);
@@ -262,6 +274,7 @@ TEST(sched_before_start)
 const struct t_case sched_cases[] = {
     CASE(sched_lock_keeps_the_processor),
     CASE(sched_lock_nests),
+    CASE(sched_lock_nests_255_deep),
     CASE(sched_lock_holds_against_the_tick),
     CASE(sched_lock_holds_against_interrupts),
     CASE(sched_switches_at_the_outermost_interrupt_exit),

@@ -101,8 +101,9 @@ TEST(task_create_until_no_tcb_is_left)
     INT8U err = OS_ERR_NONE;
     INT8U n = 0;
 
-    while (n <= OS_MAX_TASKS && (err = t_try_task((INT8U)(21u + n), sleep_long, 0)) == OS_ERR_NONE) {
-        n++;
+    while (n <= OS_MAX_TASKS && err == OS_ERR_NONE) {
+        err = t_try_task((INT8U)(21u + n), sleep_long, (void *)0);
+        n += err == OS_ERR_NONE;
     }
     CHECK_EQ(err, OS_ERR_TASK_NO_MORE_TCB);
     CHECK_EQ(n, OS_MAX_TASKS - 1u); /* the main task has one */
