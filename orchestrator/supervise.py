@@ -8,8 +8,9 @@ later changes nothing.
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,7 +22,7 @@ from orchestrator.errors import (
     PhaseTimeout,
     StorageError,
 )
-from orchestrator.guest.profiles import POWER_OFF, hypervisor_news, profile_of
+from orchestrator.guest.profiles import POWER_OFF, HypervisorNews, hypervisor_news, profile_of
 from orchestrator.guest.watch import GuestState, GuestWatch
 from orchestrator.machine.board import Layout
 from orchestrator.machine.command import HYPERVISOR_CONSOLE, Paths, console_names
@@ -207,13 +208,26 @@ class Supervisor:
             self._reporter.vm_state(HYPERVISOR_CONSOLE, GuestState.FAILED.value)
             self._fail_guest(f"the hypervisor died: {news.reason}", HYPERVISOR_CONSOLE)
         elif news.vm in self.watches:
-            watch = self.watches[news.vm]
-            if news.what == "started":
-                watch.started(has_console=news.vm in self._consoles)
-            elif news.what == "stopped":
-                watch.stopped(news.reason)
-            else:
-                watch.fail("was reset")
+            self._after_its_output(news.vm, partial(self._vm_news, self.watches[news.vm], news))
+
+    def _vm_news(self, watch: GuestWatch, news: HypervisorNews) -> None:
+        if news.what == "started":
+            watch.started(has_console=watch.name in self._consoles)
+        elif news.what == "stopped":
+            watch.stopped(news.reason)
+        else:
+            watch.fail("was reset")
+
+    def _after_its_output(self, vm: str, act: Callable[[], None]) -> None:
+        """What a guest said before now goes first, though its socket may be read later."""
+        console = self._consoles.get(vm)
+        if console is None:
+            act()
+            return
+        log = self._paths.console_logs[vm]
+        with storage_errors(log):
+            said_bytes = log.stat().st_size  # QEMU has just written it
+        console.call_at(said_bytes, act)
 
     def _guest_changed(self, watch: GuestWatch) -> None:
         self._reporter.vm_state(watch.name, watch.state.value)

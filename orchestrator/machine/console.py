@@ -49,6 +49,7 @@ class Console:
         self._writer: asyncio.StreamWriter | None = None
         self._server: asyncio.Server | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
 
     async def connect(self, socket_path: Path, *, relay_path: Path | None) -> None:
         """Connects to QEMU and starts reading; then opens the socket for viewers.
@@ -65,6 +66,14 @@ class Console:
         except OSError as error:
             await self.close()
             raise MachineError(f"console {self.name}: {error}") from error
+
+    def call_at(self, received_bytes: int, callback: Callable[[], None]) -> None:
+        """Calls back, in the order of these calls, once so much output has been taken.
+
+        At the output's end all are called that still wait. Now, if nothing is to be waited for.
+        """
+        self._awaited.append((received_bytes, callback))
+        self._call_awaited(self.received_bytes)
 
     async def drain(self) -> None:
         """Waits for the end of the output, which comes when QEMU has ended.
@@ -103,9 +112,16 @@ class Console:
                 self.received_bytes += len(chunk)
                 self._relay(chunk)
                 self._feed(chunk)
+                self._call_awaited(self.received_bytes)
         if self._partial:
             self._end_line(self._partial)
             self._partial = b""
+        self._call_awaited(None)
+
+    def _call_awaited(self, received_bytes: int | None) -> None:
+        while self._awaited and (received_bytes is None or self._awaited[0][0] <= received_bytes):
+            _, callback = self._awaited.popleft()
+            callback()
 
     def _feed(self, chunk: bytes) -> None:
         *lines, self._partial = (self._partial + chunk).split(b"\n")

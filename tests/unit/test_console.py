@@ -153,3 +153,24 @@ def test_no_qemu_behind_the_socket_is_an_error(tmp_path: Path) -> None:
             await console.connect(tmp_path / "none", relay_path=None)
 
     asyncio.run(scenario())
+
+
+def test_what_has_to_wait_for_output_is_called_after_it_and_in_order(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        async with board(tmp_path) as b:
+            order: list[str] = []
+            b.console.call_at(0, lambda: order.append("at once"))
+            b.console.call_at(6, lambda: order.append("+".join(b.heard.lines)))
+            b.console.call_at(6, lambda: order.append("second"))
+            b.console.call_at(99, lambda: order.append("the end"))
+            assert order == ["at once"]
+            b.writer.write(b"one\nt")
+            await until(lambda: b.console.received_bytes == 5)
+            assert order == ["at once"]
+            b.writer.write(b"\n")
+            await until(lambda: len(order) == 3)
+            b.writer.close()
+            await b.console.drain()
+            return order
+
+    assert asyncio.run(scenario()) == ["at once", "one+t", "second", "the end"]
