@@ -15,10 +15,14 @@
 struct plugin_args {
     int64_t quantum_ns; /* longest slice of one core while others run; 0: no quantum */
     int64_t stop_ns;    /* virtual time at which the machine stops; 0: it does not */
+    const char *channel; /* Unix socket to listen on; NULL: none */
+    const char *ring;    /* file to make for the rings; NULL: nothing is recorded */
 };
 
 /*
  * Read `argc` strings of the form key=value.
+ *
+ * Texts are not copied: they live as long as `argv` does.
  *
  * Returns 0, or -EINVAL with one line in `error` that names the argument; `*args` is then untouched.
  */

@@ -20,8 +20,10 @@
 static struct qemu_timer_group group;
 static struct qemu_timer slice_timer;
 static struct qemu_timer stop_timer;
+static struct qemu_timer hold_timer; /* keeps the time still at a stop point */
 static int64_t stop_ns; /* 0: none, or behind us */
 static bool stopping;
+static bool stop_here; /* wanted at the next boundary */
 
 const char *clock_missing(void)
 {
@@ -41,6 +43,7 @@ const char *clock_missing(void)
         NEEDED(cpu_work_list_empty),
         NEEDED(cpu_pause),
         NEEDED(cpu_resume),
+        NEEDED(cpu_exit),
         NEEDED(runstate_is_running),
         NEEDED(qemu_system_vmstop_request_prepare),
         NEEDED(qemu_system_vmstop_request),
@@ -66,7 +69,6 @@ static void arm_slice_timer(int64_t expire_ns)
 
 static void request_stop(void)
 {
-    stopping = true;
     qemu_system_vmstop_request_prepare();
     qemu_system_vmstop_request(QEMU_RUN_STATE_PAUSED);
 }
@@ -91,13 +93,38 @@ static void on_notify(void *opaque, int clock)
     if (turns_in_vcpu_thread()) {
         slices_freeze();
     }
+    stopping = true;
     request_stop();
+}
+
+/* Between two pieces of guest code. */
+static void on_boundary(void)
+{
+    if (stop_here) {
+        stop_here = false;
+        /* A timer that is over: no core runs, so QEMU would move the clock to the next one. */
+        timer_mod_ns(&hold_timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+        slices_freeze();
+        request_stop();
+    }
+    slices_boundary();
+}
+
+void clock_stop_here(void)
+{
+    if (use_icount == 0) {
+        request_stop();
+        return;
+    }
+    stop_here = true;
+    cpu_exit(current_cpu);
 }
 
 /* Guest time is host time: an ordinary timer in the main loop, as exact as that can be. */
 static void on_host_time_stop(void *opaque)
 {
     (void)opaque;
+    stopping = true;
     request_stop();
 }
 
@@ -105,6 +132,9 @@ static void on_state_change(void *opaque, bool machine_runs, int run_state)
 {
     (void)opaque;
     (void)run_state;
+    if (!machine_runs) {
+        timer_del(&hold_timer);
+    }
     if (!machine_runs && stopping) {
         stopping = false;
         stop_ns = 0;
@@ -125,7 +155,9 @@ int clock_start(const struct plugin_args *args)
         }
         timer_init_full(&stop_timer, NULL, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_ORDINARY,
                         on_host_time_stop, NULL);
-        timer_mod_ns(&stop_timer, stop_ns);
+        if (stop_ns != 0) {
+            timer_mod_ns(&stop_timer, stop_ns);
+        }
         return 0;
     }
     group.list[QEMU_CLOCK_VIRTUAL] = timerlist_new(QEMU_CLOCK_VIRTUAL, on_notify, &has_slices);
@@ -133,13 +165,15 @@ int clock_start(const struct plugin_args *args)
                     NULL, NULL);
     timer_init_full(&stop_timer, &group, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_ORDINARY,
                     NULL, NULL);
+    timer_init_full(&hold_timer, &group, QEMU_CLOCK_VIRTUAL, QEMU_SCALE_NS, QEMU_TIMER_ORDINARY,
+                    NULL, NULL);
     if (stop_ns != 0) {
         timer_mod_ns(&stop_timer, stop_ns);
     }
     qemu_add_vm_change_state_handler(on_state_change, NULL);
     if (has_slices) {
         slices_start(args->quantum_ns, arm_slice_timer);
-        turns_start(slices_boundary);
+        turns_start(on_boundary);
     }
     return 0;
 }

@@ -21,4 +21,11 @@ const char *clock_missing(void);
  */
 int clock_start(const struct plugin_args *args);
 
+/*
+ * Stop the machine at the end of the block that this core is executing. Called in its vCPU thread,
+ * from a callback at one of the block's instructions. In the deterministic clock neither an
+ * instruction nor an interrupt comes between, and guest time stands until the machine goes on.
+ */
+void clock_stop_here(void);
+
 #endif

@@ -39,11 +39,13 @@ typedef struct {
 typedef struct plugin_tb plugin_tb;     /* a block that is being translated */
 typedef struct plugin_insn plugin_insn; /* an instruction of it */
 
-enum plugin_regs { PLUGIN_NO_REGS = 0 };
+/* Whether a callback reads r0 to r15 and cpsr, which QEMU then has to put where they can be read. */
+enum plugin_regs { PLUGIN_NO_REGS = 0, PLUGIN_READS_REGS = 1 };
 
 typedef void (*plugin_vcpu_cb)(qemu_plugin_id_t id, unsigned int vcpu_index);
 typedef void (*plugin_tb_cb)(qemu_plugin_id_t id, plugin_tb *tb);
 typedef void (*plugin_exec_cb)(unsigned int vcpu_index, void *opaque);
+typedef void (*plugin_exit_cb)(qemu_plugin_id_t id, void *opaque);
 
 QEMU_EXPORT extern int qemu_plugin_version;
 QEMU_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
@@ -53,9 +55,13 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, plugin_v
 QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, plugin_tb_cb cb);
 QEMU_EXPORT size_t qemu_plugin_tb_n_insns(const plugin_tb *tb);
 QEMU_EXPORT plugin_insn *qemu_plugin_tb_get_insn(const plugin_tb *tb, size_t index);
+QEMU_EXPORT uint64_t qemu_plugin_insn_vaddr(const plugin_insn *insn);
+QEMU_EXPORT void *qemu_plugin_insn_haddr(const plugin_insn *insn);
 QEMU_EXPORT size_t qemu_plugin_insn_data(const plugin_insn *insn, void *dest, size_t bytes);
 QEMU_EXPORT void qemu_plugin_register_vcpu_insn_exec_cb(plugin_insn *insn, plugin_exec_cb cb,
                                                         enum plugin_regs regs, void *opaque);
+QEMU_EXPORT void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, plugin_exit_cb cb,
+                                                void *opaque);
 
 /* ---- QEMU's own ---- */
 
@@ -110,6 +116,42 @@ QEMU_WEAK bool runstate_is_running(void);
 QEMU_WEAK void qemu_system_vmstop_request_prepare(void);
 QEMU_WEAK void qemu_system_vmstop_request(int run_state);
 QEMU_WEAK void *qemu_add_vm_change_state_handler(qemu_state_cb cb, void *opaque);
+
+/* A core whose thread this is; NULL in the main loop. */
+QEMU_WEAK extern __thread qemu_cpu *current_cpu;
+QEMU_WEAK void cpu_exit(qemu_cpu *cpu); /* the core leaves guest code after this block */
+
+/* Instructions that all cores have executed, with those of a core's slice as of its last update. */
+QEMU_WEAK int64_t icount_get_raw(void);
+QEMU_WEAK int64_t icount_to_ns(int64_t instructions);
+QEMU_WEAK void icount_update(qemu_cpu *cpu);
+
+/* GLib's GArray and GByteArray begin alike. */
+struct qemu_array {
+    uint8_t *data;
+    unsigned int count;
+};
+struct qemu_register {
+    int number;
+    const char *name; /* NULL: a gap in the numbers */
+    const char *feature;
+};
+QEMU_WEAK struct qemu_array *g_byte_array_new(void);
+QEMU_WEAK struct qemu_array *gdb_get_register_list(qemu_cpu *cpu); /* of struct qemu_register */
+QEMU_WEAK int gdb_read_register(qemu_cpu *cpu, struct qemu_array *appended_to, int number);
+
+typedef struct qemu_ram qemu_ram;
+#define QEMU_NO_PAGE UINT64_MAX
+QEMU_WEAK qemu_ram *qemu_ram_block_by_name(const char *name);
+QEMU_WEAK void *qemu_ram_get_host_addr(qemu_ram *ram);
+QEMU_WEAK size_t qemu_ram_get_used_length(qemu_ram *ram);
+/* Physical address of a virtual page as the core sees it now, or QEMU_NO_PAGE. */
+QEMU_WEAK uint64_t cpu_get_phys_page_attrs_debug(qemu_cpu *cpu, uint64_t va_page, void *attributes);
+QEMU_WEAK void cpu_physical_memory_rw(uint64_t pa, void *data, uint64_t bytes, bool is_write);
+
+/* Have QEMU's main loop call back when a descriptor can be read; NULL: no more. */
+QEMU_WEAK void qemu_set_fd_handler(int fd, void (*can_read)(void *), void (*can_write)(void *),
+                                   void *opaque);
 
 /* How QEMU takes its one big lock, and waits for a condition: meant for its lock profiler. */
 QEMU_WEAK extern qemu_lock_func bql_mutex_lock_func;

@@ -20,6 +20,7 @@
 
 static int64_t quantum_ns;
 static void (*arm_timer)(int64_t expire_ns);
+static void (*tell_turn)(int core);
 
 static qemu_cpu *core[MAX_CORES];
 static bool held[MAX_CORES]; /* by us: a core that a debugger stopped is not ours to resume */
@@ -93,6 +94,9 @@ static void pick(int64_t now_ns)
         return;
     }
     last = next;
+    if (tell_turn != NULL) {
+        tell_turn(next);
+    }
     slice_end_ns = now_ns + quantum_ns / ready;
     hold_all_but(next);
     arm_slice(now_ns);
@@ -102,6 +106,11 @@ void slices_start(int64_t new_quantum_ns, void (*arm)(int64_t expire_ns))
 {
     quantum_ns = new_quantum_ns;
     arm_timer = arm;
+}
+
+void slices_tell(void (*on_turn)(int core))
+{
+    tell_turn = on_turn;
 }
 
 void slices_boundary(void)

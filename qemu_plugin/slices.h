@@ -13,6 +13,12 @@
  */
 void slices_start(int64_t quantum_ns, void (*arm)(int64_t expire_ns));
 
+/*
+ * Call back whenever another core's turn begins: all instructions from then on, until the next call,
+ * are that core's.
+ */
+void slices_tell(void (*on_turn)(int core));
+
 /* Between two pieces of guest code, in the vCPU thread with QEMU's lock held. */
 void slices_boundary(void);
 

@@ -31,6 +31,8 @@ class Paths:
         inputs: By the name of a `Blob` or of the kernel, the file to load.
         kernel: The ELF that QEMU enters.
         plugin: QEMU plugin, needed by the deterministic clock.
+        channel: Socket of the plugin's channel; None: it opens none, and traces nothing.
+        ring: File that the plugin makes for its rings; None: it does not record.
     """
 
     qmp: Path
@@ -40,6 +42,8 @@ class Paths:
     inputs: Mapping[str, Path]
     kernel: Path
     plugin: Path | None
+    channel: Path | None = None
+    ring: Path | None = None
 
 
 def console_names(layout: Layout) -> tuple[str, ...]:
@@ -60,7 +64,7 @@ def qemu_command(
         stop_ns: Guest time in nanoseconds at which the plugin stops the machine.
 
     Raises:
-        ValueError: stop_ns without a plugin.
+        ValueError: stop_ns, channel or ring without a plugin.
     """
     return [
         config.machine.qemu,
@@ -99,18 +103,34 @@ def _board(layout: Layout) -> list[str]:
 
 
 def _clock(clock: ClockConfig, paths: Paths, stop_ns: int | None) -> list[str]:
-    rtc = ["-rtc", f"base={clock.epoch:%Y-%m-%dT%H:%M:%S},clock=vm"]
+    words = ["-rtc", f"base={clock.epoch:%Y-%m-%dT%H:%M:%S},clock=vm"]
     if clock.mode == "realtime":
-        return [*rtc, "-accel", "tcg,thread=multi"]
-    words = [*rtc, "-icount", f"shift={clock.shift},sleep=off"]
+        words += ["-accel", "tcg,thread=multi"]
+    else:
+        words += ["-icount", f"shift={clock.shift},sleep=off"]
+    values = _plugin_values(clock, paths, stop_ns)
     if paths.plugin is None:
-        if stop_ns is not None:
-            raise ValueError("only the plugin can stop the machine at a guest time")
+        if values.keys() - {"quantum_ns"}:
+            raise ValueError(f"{', '.join(values)}: only the plugin can do that")
         return words
-    plugin = f"file={_escape(paths.plugin)},quantum_ns={clock.quantum_ns}"
+    if values:
+        given = (f"{key}={value}" for key, value in values.items())
+        words += ["-plugin", ",".join((f"file={_escape(paths.plugin)}", *given))]
+    return words
+
+
+def _plugin_values(clock: ClockConfig, paths: Paths, stop_ns: int | None) -> dict[str, str]:
+    """What the plugin shall do; empty: it is not needed."""
+    values = {}
+    if clock.mode == "deterministic":
+        values["quantum_ns"] = str(clock.quantum_ns)
     if stop_ns is not None:
-        plugin += f",stop_ns={stop_ns}"
-    return [*words, "-plugin", plugin]
+        values["stop_ns"] = str(stop_ns)
+    if paths.channel is not None:
+        values["channel"] = _escape(paths.channel)
+    if paths.ring is not None:
+        values["ring"] = _escape(paths.ring)
+    return values
 
 
 def _consoles(layout: Layout, paths: Paths) -> list[str]:

@@ -10,7 +10,7 @@ import contextlib
 import enum
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -151,7 +151,7 @@ class QemuMachine:
         await self._execute("stop")
         self.state = MachineState.PAUSED
 
-    async def events(self) -> AsyncIterator[Message]:
+    async def events(self) -> AsyncGenerator[Message, None]:
         """QMP events as they come; ends with the process, after its last event."""
         process = self._running_process()
         death = asyncio.ensure_future(process.wait())

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See hyp.h. */
+#include "hyp.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "../images/abi/trace.h"
+#include "board.h"
+#include "hits.h"
+#include "ledger.h"
+#include "ring.h"
+#include "slices.h"
+
+#define MODE(cpsr) ((cpsr) & 0x1f)
+#define MODE_HYP 0x1a
+#define VECTORS_BYTES 0x20
+#define VTTBR_VMID(vttbr) ((uint8_t)((vttbr) >> 48))
+#define FULL_RING_NS 50000
+
+_Static_assert(LEDGER_VMS == CHANNEL_COUNTER_VMS, "counters are copied");
+_Static_assert(LEDGER_CORES == BOARD_MAX_CORES, "one account for each core");
+
+static struct ledger ledger;
+static struct {
+    struct hyp_guest guest;
+    bool known;
+} core_state[BOARD_MAX_CORES];
+
+static void on_turn(int core)
+{
+    ledger_turn(&ledger, board_instructions(0), (unsigned int)core);
+}
+
+void hyp_start(void)
+{
+    ledger_init(&ledger, board_has_hyp() ? LEDGER_HYPERVISOR : 0);
+    slices_tell(on_turn);
+}
+
+bool hyp_mode(unsigned int core)
+{
+    return board_has_hyp() && MODE(board_read(core, BOARD_CPSR)) == MODE_HYP;
+}
+
+struct hyp_guest hyp_guest(unsigned int core)
+{
+    if (!board_has_hyp()) {
+        return (struct hyp_guest){.vm = 0, .vcpu = (uint8_t)core};
+    }
+    if (!core_state[core].known) {
+        uint8_t vmid = VTTBR_VMID(board_read(core, BOARD_VTTBR));
+
+        core_state[core].guest.vm = vmid != 0 ? (uint8_t)(vmid - 1) : TRACE_NO_VM;
+        core_state[core].guest.vcpu = (uint8_t)board_read(core, BOARD_VMPIDR);
+        core_state[core].known = true;
+    }
+    return core_state[core].guest;
+}
+
+uint64_t hyp_executed(unsigned int core, unsigned int distance)
+{
+    return board_deterministic() ? ledger_executed(&ledger, board_instructions(distance), core) : 0;
+}
+
+/* The first instruction of a vector is the block's first: all before the block was a guest's. */
+static void on_vector(unsigned int vcpu_index, void *block_count)
+{
+    (void)vcpu_index;
+    ledger_own(&ledger, board_instructions((unsigned int)(uintptr_t)block_count),
+               board_this_core(), LEDGER_HYPERVISOR);
+}
+
+static void on_eret(unsigned int vcpu_index, void *opaque)
+{
+    unsigned int core = board_this_core();
+    uint8_t vm = hyp_guest(core).vm;
+
+    (void)vcpu_index;
+    (void)opaque;
+    if (board_deterministic()) {
+        ledger_own(&ledger, board_instructions(0), core, vm < LEDGER_VMS ? vm : LEDGER_OTHER);
+    }
+    hits_returned(core);
+}
+
+static void on_guest_switch(unsigned int vcpu_index, void *opaque)
+{
+    (void)vcpu_index;
+    (void)opaque;
+    core_state[board_this_core()].known = false;
+}
+
+/* The hypervisor's ring of this core is full: the core waits here until the reader made room. */
+static void on_doorbell(unsigned int vcpu_index, void *opaque)
+{
+    uint64_t pa =
+        HV_TRACE_PA + HV_TRACE_RINGS + board_this_core() * (uint64_t)HV_TRACE_RING_STRIDE;
+    const struct trace_ring *ring = board_ram(pa, HV_TRACE_RING_STRIDE);
+    const struct timespec pause = {.tv_nsec = FULL_RING_NS};
+
+    (void)vcpu_index;
+    (void)opaque;
+    while (ring != NULL && hits_recorded() && ring_is_full(ring)) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size_t place_in_block,
+                    size_t count)
+{
+    uint64_t in_vectors = qemu_plugin_insn_vaddr(insn) - board_read(core, BOARD_HVBAR);
+
+    if (place_in_block == 0 && in_vectors < VECTORS_BYTES && board_deterministic()) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_vector, PLUGIN_NO_REGS,
+                                               (void *)(uintptr_t)count);
+    }
+    if (decode_is_eret(code)) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_eret, PLUGIN_NO_REGS, NULL);
+    } else if (decode_is_guest_switch(code)) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_guest_switch, PLUGIN_NO_REGS, NULL);
+    } else if (decode_is_doorbell(code)) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_doorbell, PLUGIN_NO_REGS, NULL);
+    }
+}
+
+void hyp_counters(struct channel_counters *counters)
+{
+    uint64_t now = board_instructions(0);
+
+    for (unsigned int core = 0; core < board_cores(); core++) {
+        uint64_t spent[LEDGER_OWNERS];
+
+        ledger_read(&ledger, now, core, spent);
+        memcpy(counters[core].vm, spent, sizeof(counters[core].vm));
+        counters[core].other = spent[LEDGER_OTHER];
+        counters[core].hypervisor = spent[LEDGER_HYPERVISOR];
+    }
+}

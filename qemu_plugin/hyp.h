@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What runs on each core: the hypervisor or which guest, and for how many instructions. Follows the
+ * hypervisor by its ways in (the Hyp vectors) and out (ERET), whoever wrote it.
+ */
+#ifndef PLUGIN_HYP_H
+#define PLUGIN_HYP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "decode.h"
+#include "protocol.h"
+#include "qemu_api.h"
+
+struct hyp_guest {
+    uint8_t vm;   /* position in the VM description, or TRACE_NO_VM */
+    uint8_t vcpu; /* its number in the VM */
+};
+
+/* Called once, when the board is there. */
+void hyp_start(void);
+
+/* At translation, in a vCPU thread: is this code in Hyp mode? */
+bool hyp_mode(unsigned int core);
+
+/*
+ * Have an instruction of the hypervisor call back if it is one that matters here. `place_in_block`
+ * counts from 0, of `count`.
+ */
+void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size_t place_in_block,
+                    size_t count);
+
+/* The guest that a core is in. */
+struct hyp_guest hyp_guest(unsigned int core);
+
+/* Instructions that a core has executed, as of the instruction `distance` before the block's end. */
+uint64_t hyp_executed(unsigned int core, unsigned int distance);
+
+/* One for each core. */
+void hyp_counters(struct channel_counters *counters);
+
+#endif

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A board under the tests' own hands: planned by the real layout, driven over QMP and the channel."""
+
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from orchestrator import config
+from orchestrator.images import sources
+from orchestrator.machine.board import Layout
+from orchestrator.machine.channel import PluginChannel
+from orchestrator.machine.command import Paths, console_names, qemu_command
+from orchestrator.machine.elf import read_elf
+from orchestrator.machine.layout import plan
+from orchestrator.machine.private_dir import private_dir
+from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.ram import GuestRam
+
+START_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A machine that is stopped before its first instruction."""
+
+    layout: Layout
+    machine: QemuMachine
+    channel: PluginChannel
+    ram: GuestRam
+    paths: Paths
+
+    def pa(self, vm: int, va: int) -> int:
+        """Where a bare-metal guest that maps its memory flat has an address."""
+        layout = self.layout.vms[vm]
+        return va - layout.ram_ipa + layout.ram_pa
+
+    async def run_to_stop(self) -> None:
+        """Lets the machine go on until it stops by itself."""
+        await self.machine.cont()
+        async with aclosing(self.machine.events()) as events:
+            async for event in events:
+                if event["event"] == "STOP":
+                    return
+        raise self.machine.death()
+
+
+@cache
+def _symbols(elf: Path) -> dict[str, int]:
+    listing = subprocess.run(
+        ("arm-linux-gnueabihf-nm", elf), check=True, capture_output=True, text=True
+    ).stdout
+    rows = (line.split() for line in listing.splitlines())
+    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
+
+
+@pytest.fixture(scope="session")
+def rtos_symbols() -> dict[str, int]:
+    """Addresses of the RTOS's symbols, as binutils reads them."""
+    return _symbols(sources.build("rtos"))
+
+
+@asynccontextmanager
+async def _board(folder: Path, toml: str, *, stop_ns: int | None = None) -> AsyncIterator[Board]:
+    (folder / "board.toml").write_text(toml)
+    wanted = config.load(folder / "board.toml")
+    elves = {
+        vm.name: sources.build("rtos") if vm.image == "rtos" else Path(vm.image)
+        for vm in wanted.vms
+        if not isinstance(vm, config.LinuxVm)
+    }
+    hypervisor = sources.build("hypervisor") if wanted.machine.hypervisor == "builtin" else None
+    images = {name: read_elf(path, max_segments=7) for name, path in elves.items()}
+    layout = plan(wanted, images, hypervisor=hypervisor)
+    inputs = {}
+    for blob in layout.blobs:
+        if isinstance(blob.content, bytes):
+            inputs[blob.name] = folder / blob.name
+            inputs[blob.name].write_bytes(blob.content)
+        else:
+            inputs[blob.name] = blob.content
+    names = console_names(layout)
+    assert isinstance(layout.kernel, Path)
+    with private_dir() as sockets:
+        paths = Paths(
+            qmp=sockets / "qmp.sock",
+            console_sockets={name: sockets / f"console-{name}.sock" for name in names},
+            console_logs={name: folder / f"{name}.log" for name in names},
+            ports={},
+            inputs=inputs,
+            kernel=layout.kernel,
+            plugin=sources.build("plugin"),
+            channel=sockets / "plugin.sock",
+            ring=folder / "plugin.ring",
+        )
+        assert paths.channel
+        machine = QemuMachine(
+            qemu_command(layout, wanted, paths, stop_ns=stop_ns),
+            qmp_path=paths.qmp,
+            stderr_path=folder / "qemu.log",
+        )
+        async with machine:
+            await machine.start(timeout_s=START_S)
+            with GuestRam.of_process(machine.pid) as ram:
+                async with await PluginChannel.connect(paths.channel) as channel:
+                    yield Board(
+                        layout=layout, machine=machine, channel=channel, ram=ram, paths=paths
+                    )
+
+
+BoardMaker = Callable[..., AbstractAsyncContextManager[Board]]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> BoardMaker:
+    """Makes a board of a config's text; its guests are bare-metal ELFs."""
+
+    def make(
+        toml: str, *, stop_ns: int | None = None, name: str = "board"
+    ) -> AbstractAsyncContextManager[Board]:
+        folder = tmp_path / name
+        folder.mkdir()
+        return _board(folder, toml, stop_ns=stop_ns)
+
+    return make
