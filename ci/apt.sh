@@ -48,7 +48,9 @@ is_present() {
         */*) [[ -e $1 ]] ;;
         qemu-system-arm) [[ $(qemu_major) -ge $QEMU_MIN ]] ;;
         # The path of the library, or its bare name if it is not there.
-        clang-sanitizers) [[ -e $(clang -print-file-name="libclang_rt.asan-$(uname -m).a") ]] ;;
+        clang-sanitizers)
+            [[ -e $(clang -print-file-name="libclang_rt.asan-$(uname -m).a" 2>/dev/null) ]]
+            ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -135,7 +137,8 @@ add_backports() {
 apt_update() {
     # One broken third-party source must not stop the set-up: what counts is whether the packages
     # are found afterwards.
-    run_logged as_root apt-get update || true
+    apt_update_failed=
+    run_logged as_root apt-get update || apt_update_failed=yes
 }
 
 apt_install() {
@@ -168,6 +171,7 @@ install_packages() {
     [[ ${#qemu[@]} -eq 0 ]] || apt_install "${qemu[@]}"
     is_present qemu-system-arm ||
         die "QEMU >= $QEMU_MIN is needed: the package qemu-system-arm here is older ($(qemu_major))"
-    has_candidate linux-image-armmp:armhf ||
-        die "apt knows no package linux-image-armmp:armhf: add a Debian archive for armhf to its sources"
+    has_candidate linux-image-armmp:armhf || die "apt knows no package linux-image-armmp:armhf: " \
+        "${apt_update_failed:+apt-get update failed, see $LOG; try again, or }" \
+        "add a Debian archive for armhf to its sources"
 }
