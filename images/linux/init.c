@@ -3,6 +3,9 @@
  * Process 1 of the Linux guest. Says on the console that user space is up, then runs the one job
  * that the orchestrator put into the initramfs, or a shell if there is none.
  *
+ * It calls sync() once, right before it says so: the first execution of the kernel's ksys_sync is
+ * the instant from which tracing and measuring begin. All that a job needs is done before.
+ *
  * Lines on the console that the orchestrator waits for:
  *     orchestrate: ready          user space runs
  *     orchestrate: done N         the job has ended with exit code N, its output is on the host
@@ -316,20 +319,26 @@ static int read_job(char *words[JOB_MAX_WORDS + 1])
     return count;
 }
 
-static void run_job(char *const words[])
+/* What a job needs before it can run. Returns whether it is all there. */
+static bool prepare_job(int ports[PORT_COUNT])
 {
-    int ports[PORT_COUNT], out[2], err[2], code = 255;
-
     int status = load_modules();
     if (status) {
         say("orchestrate: error: modules: %s\n", strerror(-status));
-        return;
+        return false;
     }
     status = open_ports(ports);
     if (status) {
         say("orchestrate: error: virtio ports: %s\n", strerror(-status));
-        return;
+        return false;
     }
+    return true;
+}
+
+static void run_job(char *const words[], const int ports[PORT_COUNT])
+{
+    int out[2], err[2], code = 255;
+
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC)) {
         say("orchestrate: error: job: %s\n", strerror(errno));
@@ -344,7 +353,7 @@ static void run_job(char *const words[])
     }
     close(out[1]);
     close(err[1]);
-    status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
+    int status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
     if (!status)
         status = send_results(ports[PORT_RESULTS]);
     if (!status) {
@@ -400,11 +409,9 @@ static void run_shells(void)
 int main(void)
 {
     static char *words[JOB_MAX_WORDS + 1];
+    int ports[PORT_COUNT];
 
     mount_all();
-    int count = read_job(words);
-    say("orchestrate: ready\n");
-
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
     setenv("HOME", "/root", 1);
     setenv("TERM", "vt102", 1);
@@ -412,12 +419,17 @@ int main(void)
     if (run(install))
         say("orchestrate: error: busybox\n");
 
+    int count = read_job(words);
     if (count < 0)
         say("orchestrate: error: " JOB_PATH ": %s\n", strerror(-count));
-    else if (count == 0)
+    bool has_job = count > 0 && prepare_job(ports);
+    sync();
+    say("orchestrate: ready\n");
+
+    if (count == 0)
         run_shells();
-    else
-        run_job(words);
+    else if (has_job)
+        run_job(words, ports);
 
     for (;;) {
         if (wait(NULL) < 0 && errno == ECHILD)
