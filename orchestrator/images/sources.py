@@ -36,11 +36,13 @@ class Part:
         directory: Where its Makefile is, from the top of the sources.
         artefact: What the caller is given, in the output directory; "" for that directory itself.
         tools: Programs that must be there, each with the Debian package that has it.
+        variables: Further ones for make, as "NAME=VALUE".
     """
 
     directory: str
     artefact: str
     tools: tuple[tuple[str, str], ...]
+    variables: tuple[str, ...] = ()
 
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
@@ -49,6 +51,12 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             directory="images/hypervisor", artefact="hypervisor.elf", tools=_CROSS_TOOLS
         ),
         "rtos": Part(directory="images/rtos", artefact="rtos.elf", tools=_CROSS_TOOLS),
+        "rtos-bench": Part(
+            directory="images/rtos",
+            artefact="rtos.elf",
+            tools=_CROSS_TOOLS,
+            variables=("APP=benchmarks",),
+        ),
         "bench": Part(directory="images/bench", artefact="bench.elf", tools=_CROSS_TOOLS),
         "linux": Part(directory="images/linux", artefact="", tools=_CROSS_TOOLS),
         "plugin": Part(directory="qemu_plugin", artefact="liborchestrate.so", tools=_HOST_TOOLS),
@@ -92,7 +100,10 @@ def build(name: str) -> Path:
         with (output / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             result = subprocess.run(
-                ["make", "-C", str(source), f"O={output}", f"CROSS_COMPILE={CROSS_COMPILE}"],
+                [
+                    *("make", "-C", str(source), f"O={output}"),
+                    *(f"CROSS_COMPILE={CROSS_COMPILE}", *part.variables),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

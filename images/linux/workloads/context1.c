@@ -6,35 +6,14 @@
  *
  *     context1 [ITERATIONS]
  *
- * Prints, for people and programs alike:
- *     COUNT|n|1|iterations        iterations done
- *     TIME|t|1|ns                 CLOCK_MONOTONIC from the first to the last pass
- *     SWITCH|s|1|ns               t / (2 n), rounded
+ * Besides COUNT and TIME (bench.h) prints SWITCH|s|1|ns: the time of one switch, rounded.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "bench.h"
+
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_ITERATIONS 10000
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "context1: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 static void pass(int fd, uint32_t value)
 {
@@ -55,14 +34,10 @@ static void expect(int fd, uint32_t value)
 
 int main(int argc, char **argv)
 {
-    char *end = NULL;
-    unsigned long iterations = argc > 1 ? strtoul(argv[1], &end, 10) : DEFAULT_ITERATIONS;
+    uint32_t iterations =
+        argc > 1 ? number(argc, argv, 1, "context1 [ITERATIONS]") : DEFAULT_ITERATIONS;
     int there[2], back[2];
 
-    if (argc > 2 || (end && *end) || iterations == 0 || iterations > UINT32_MAX) {
-        fprintf(stderr, "usage: context1 [ITERATIONS]\n");
-        return 2;
-    }
     if (pipe(there) || pipe(back))
         fail("pipe");
 
@@ -70,33 +45,28 @@ int main(int argc, char **argv)
     if (child < 0)
         fail("fork");
     if (child == 0) {
-        for (uint32_t i = 0; i < iterations; i++) {
-            expect(there[0], i);
-            pass(back[1], i);
+        /* One more than is measured: the first pass makes both processes present in page tables. */
+        for (uint64_t i = 0; i <= iterations; i++) {
+            expect(there[0], (uint32_t)i);
+            pass(back[1], (uint32_t)i);
         }
         return 0;
     }
 
-    /* The first pass makes both processes present in caches and page tables. */
-    uint64_t start_ns = 0;
-    for (uint32_t i = 0; i < iterations; i++) {
-        if (i == 1)
-            start_ns = now_ns();
-        pass(there[1], i);
-        expect(back[0], i);
+    pass(there[1], 0);
+    expect(back[0], 0);
+    uint64_t start_ns = window_start();
+    for (uint64_t i = 1; i <= iterations; i++) {
+        pass(there[1], (uint32_t)i);
+        expect(back[0], (uint32_t)i);
     }
-    uint64_t elapsed_ns = now_ns() - start_ns;
+    uint64_t elapsed_ns = window_end(start_ns);
 
     int status;
-    if (waitpid(child, &status, 0) != child || status) {
-        fprintf(stderr, "context1: the other process failed\n");
-        return 1;
-    }
-    printf("COUNT|%lu|1|iterations\n", iterations);
-    if (iterations > 1) {
-        uint64_t switches = 2 * ((uint64_t)iterations - 1);
-        printf("TIME|%" PRIu64 "|1|ns\n", elapsed_ns);
-        printf("SWITCH|%" PRIu64 "|1|ns\n", (elapsed_ns + switches / 2) / switches);
-    }
+    if (waitpid(child, &status, 0) != child || status)
+        fail_check("the other process failed");
+    uint64_t switches = 2 * (uint64_t)iterations;
+    report(iterations, "iterations", elapsed_ns);
+    printf("SWITCH|%" PRIu64 "|1|ns\n", (elapsed_ns + switches / 2) / switches);
     return 0;
 }
