@@ -23,7 +23,7 @@ import orchestrator
 from orchestrator.config import Config, LinuxVm, Timeouts, VmConfig
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
 from orchestrator.images import sources
-from orchestrator.images.initramfs import PORTS, base_initramfs, job_cpio
+from orchestrator.images.initramfs import PORTS, base_initramfs, files_cpio, job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.machine.board import MAX_IMAGES, Layout
@@ -280,7 +280,8 @@ def _vm_image(run: _Run, vm: VmConfig) -> VmImage:
         text_offset=kernel.text_offset,
         memory_bytes=kernel.memory_bytes,
         initramfs=initramfs,
-        job=job_cpio(run.options.command if first else None, vm.files),
+        files=files_cpio(vm.files),
+        job=job_area(run.options.command if first else None),
         bootargs=f"{DEFAULT_BOOTARGS} {vm.append}".strip(),
     )
 

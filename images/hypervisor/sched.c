@@ -61,20 +61,31 @@ static struct vcpu *pick(struct core *core, uint64_t now)
     return NULL;
 }
 
-/* The next instant at which the choice may change without an interrupt from outside. */
+/* When v can run: now, or at its timer's deadline. */
+static uint64_t ready_at(struct vcpu *v, uint64_t now)
+{
+    return v->blocked && !vgic_has_work(v) ? vcpu_deadline(v) : now;
+}
+
+/*
+ * The next instant at which the choice may change without an interrupt from outside. A vCPU of lower
+ * priority cannot change it: it is looked at when the running one blocks. An alarm for its deadline,
+ * once past, would go off again and again and let nobody run.
+ */
 static void arm_hyp_timer(struct core *core, struct vcpu *running, uint64_t now)
 {
     uint64_t deadline = NO_DEADLINE;
 
     for (struct vcpu *v = core->vcpus; v; v = v->next_on_core) {
-        uint64_t at = NO_DEADLINE;
+        uint64_t at;
 
         if (v == running || v->vm->state != VM_RUNNING || !v->powered)
             continue;
-        if (v->blocked)
-            at = vcpu_deadline(v);
-        else if (running && v->priority == running->priority)
-            at = core->slice_end > now ? core->slice_end : now;
+        if (running && v->priority < running->priority)
+            break; /* as are all behind it */
+        at = ready_at(v, now);
+        if (running && v->priority == running->priority && at < core->slice_end)
+            at = core->slice_end;
         if (at < deadline)
             deadline = at;
     }

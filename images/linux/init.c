@@ -1,33 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Process 1 of the Linux guest. Says on the console that user space is up, then runs the one job
- * that the orchestrator put into the initramfs, or a shell if there is none.
+ * that the orchestrator put into memory, or a shell if there is none.
  *
  * It calls sync() once, right before it says so: the first execution of the kernel's ksys_sync is
- * the instant from which tracing and measuring begin. All that a job needs is done before.
+ * the instant from which tracing and measuring begin, and at which a boot can be saved.
  *
  * Lines on the console that the orchestrator waits for:
  *     orchestrate: ready          user space runs
  *     orchestrate: done N         the job has ended with exit code N, its output is on the host
  *     orchestrate: error: TEXT    the job could not be run or its output not be delivered
  *
- * A job is /job/command, the words of the command each ended by a NUL. What it prints goes to the
- * virtio ports `stdout` and `stderr`, what it leaves below /results to the port `results` as a tar
- * stream, its exit code (128 + signal if killed) as a decimal line to the port `status`. The ports
- * need modules; they are loaded only for a job, so that a boot without one does not pay for them.
+ * A job is in reserved memory, at the node that the device tree's alias `job` names: its length in
+ * bytes as a little-endian word, 0 for none, then the words of the command, each ended by a NUL. It
+ * is looked at after sync(), and all that it needs is there before, whether there is a job or not: up
+ * to there the boots of all jobs of a config are the same boot.
+ *
+ * What a job prints goes to the virtio ports `stdout` and `stderr`, what it leaves below /results to
+ * the port `results` as a tar stream, its exit code (128 + signal if killed) as a decimal line to
+ * the port `status`. The ports need modules.
  *
  * Who makes the initramfs: orchestrator/images/initramfs.py.
  */
+#define _FILE_OFFSET_BITS 64 /* physical addresses do not fit into 31 bits */
+
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,9 +45,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define JOB_PATH "/job/command"
+#define DEVICE_TREE_PATH "/proc/device-tree"
+#define JOB_ALIAS_PATH DEVICE_TREE_PATH "/aliases/job"
 #define MODULE_LIST_PATH "/lib/modules/load"
 #define RESULTS_PATH "/results"
+#define VIRTIO_DEVICE_PATH "/sys/bus/virtio/devices/virtio0"
 #define PORT_CLASS_PATH "/sys/class/virtio-ports"
 #define JOB_MAX_BYTES 65536
 #define JOB_MAX_WORDS 1024
@@ -297,17 +308,53 @@ static int send_results(int port)
     return exit_code(pid) ? -EIO : 0;
 }
 
-/* Splits /job/command. Returns the number of words, 0 if there is no job, or -errno. */
+/* Maps the job's memory, if there is any. Returns its size, 0 if there is none, or -errno. */
+static ssize_t map_job(const char **memory)
+{
+    char node[128], path[256];
+    union {
+        char bytes[4 * sizeof(uint32_t) + 1]; /* read_file() adds a NUL */
+        uint32_t cells[4];                    /* address and size, two each */
+    } reg;
+
+    ssize_t length = read_file(JOB_ALIAS_PATH, node, sizeof(node));
+    if (length == -ENOENT)
+        return 0;
+    if (length < 0)
+        return length;
+    snprintf(path, sizeof(path), DEVICE_TREE_PATH "%s/reg", node);
+    length = read_file(path, reg.bytes, sizeof(reg.bytes));
+    if (length != sizeof(reg.cells))
+        return length < 0 ? length : -EINVAL;
+
+    int fd = open("/dev/mem", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    size_t size = be32toh(reg.cells[3]);
+    void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, (off_t)be32toh(reg.cells[1]));
+    int error = mapped == MAP_FAILED ? errno : 0;
+    close(fd);
+    if (error)
+        return -error;
+    *memory = mapped;
+    return (ssize_t)size;
+}
+
+/* Splits the job's command. Returns the number of words, 0 if there is no job, or -errno. */
 static int read_job(char *words[JOB_MAX_WORDS + 1])
 {
     static char text[JOB_MAX_BYTES];
-    ssize_t length = read_file(JOB_PATH, text, sizeof(text));
-    if (length == -ENOENT || length == 0)
-        return 0;
-    if (length < 0)
-        return (int)length;
-    if (length == sizeof(text) - 1)
+    const char *memory;
+    uint32_t length;
+
+    ssize_t size = map_job(&memory);
+    if (size <= 0)
+        return (int)size;
+    memcpy(&length, memory, sizeof(length));
+    length = le32toh(length);
+    if (length > (size_t)size - sizeof(length) || length >= sizeof(text))
         return -E2BIG;
+    memcpy(text, memory + sizeof(length), length);
 
     int count = 0;
     for (char *word = text; word < text + length; word += strlen(word) + 1) {
@@ -319,14 +366,16 @@ static int read_job(char *words[JOB_MAX_WORDS + 1])
     return count;
 }
 
-/* What a job needs before it can run. Returns whether it is all there. */
-static bool prepare_job(int ports[PORT_COUNT])
+/* What a job needs before it can run. Returns whether this VM can run one. */
+static bool prepare_jobs(int ports[PORT_COUNT])
 {
     int status = load_modules();
-    if (status) {
+    if (status && status != -ENOENT) { /* a user's own kernel may have built in what it needs */
         say("orchestrate: error: modules: %s\n", strerror(-status));
         return false;
     }
+    if (access(VIRTIO_DEVICE_PATH, F_OK))
+        return false; /* one VM of the board has ports, and it is not this one */
     status = open_ports(ports);
     if (status) {
         say("orchestrate: error: virtio ports: %s\n", strerror(-status));
@@ -419,17 +468,19 @@ int main(void)
     if (run(install))
         say("orchestrate: error: busybox\n");
 
-    int count = read_job(words);
-    if (count < 0)
-        say("orchestrate: error: " JOB_PATH ": %s\n", strerror(-count));
-    bool has_job = count > 0 && prepare_job(ports);
+    bool runs_jobs = prepare_jobs(ports);
     sync();
     say("orchestrate: ready\n");
 
-    if (count == 0)
+    int count = read_job(words);
+    if (count < 0)
+        say("orchestrate: error: job: %s\n", strerror(-count));
+    else if (count == 0)
         run_shells();
-    else if (has_job)
+    else if (runs_jobs)
         run_job(words, ports);
+    else
+        say("orchestrate: error: job: there are no virtio ports\n");
 
     for (;;) {
         if (wait(NULL) < 0 && errno == ECHILD)

@@ -34,6 +34,7 @@ _INTID_FIRST_SPI: Final = 32
 _TIMER_INTIDS: Final = (29, 30, 27, 26)
 """Secure physical, non-secure physical, virtual, hypervisor: the binding fixes the order."""
 
+_RESERVED: Final = "reserved-memory"
 _SPI, _PPI = 0, 1
 _EDGE_RISING, _LEVEL_HIGH = 1, 4
 _PHANDLE_GIC, _PHANDLE_CLOCK = 1, 2
@@ -95,13 +96,14 @@ class _Tree:
         return bytes(tree.as_bytearray())
 
 
-def virt_dtb(
+def virt_dtb(  # noqa: PLR0913 - a device tree has as many parts
     *,
     ram_ipa: int,
     ram_bytes: int,
     vcpus: int,
     bootargs: str,
     initrd: tuple[int, int] | None = None,
+    job: tuple[int, int] | None = None,
     uart: MmioDevice = UART,
     rtc: MmioDevice | None = None,
     virtio: Sequence[MmioDevice] = (),
@@ -114,6 +116,7 @@ def virt_dtb(
         vcpus: 1..8; `reg` of a CPU node is the vCPU's index, which is also its MPIDR.Aff0.
         bootargs: Kernel command line.
         initrd: First byte and one past the last byte of the initramfs, as IPAs.
+        job: The same of the part of the RAM that is kept for init's job; Linux never touches it.
         uart: The PL011 that is `ttyAMA0` and `stdout-path`.
         rtc: A PL031, or None where the VM has none.
         virtio: virtio-mmio transports that the VM owns, in the order Linux shall probe them.
@@ -138,10 +141,12 @@ def virt_dtb(
         tree.cells("interrupt-parent", _PHANDLE_GIC)
         tree.strings("model", "orchestrate,virt")
         tree.strings("compatible", "linux,dummy-virt")
-        _chosen(tree, bootargs=bootargs, initrd=initrd, uart=uart)
+        _chosen(tree, bootargs=bootargs, initrd=initrd, uart=uart, job=job)
         with tree.node(f"memory@{ram_ipa:x}"):
             tree.strings("device_type", "memory")
             tree.reg((ram_ipa, ram_bytes))
+        if job:
+            _reserved(tree, job)
         _cpus(tree, vcpus)
         _gic(tree)
         _timer(tree, vcpus)
@@ -164,17 +169,36 @@ def virt_dtb(
 
 
 def _chosen(
-    tree: _Tree, *, bootargs: str, initrd: tuple[int, int] | None, uart: MmioDevice
+    tree: _Tree,
+    *,
+    bootargs: str,
+    initrd: tuple[int, int] | None,
+    uart: MmioDevice,
+    job: tuple[int, int] | None,
 ) -> None:
     uart_path = f"/pl011@{uart.ipa:x}"
     with tree.node("aliases"):
         tree.strings("serial0", uart_path)
+        if job:
+            tree.strings("job", f"/{_RESERVED}/job@{job[0]:x}")
     with tree.node("chosen"):
         tree.strings("bootargs", bootargs)
         tree.strings("stdout-path", uart_path)
         if initrd:
             tree.cells("linux,initrd-start", initrd[0] >> 32, initrd[0] & 0xFFFFFFFF)
             tree.cells("linux,initrd-end", initrd[1] >> 32, initrd[1] & 0xFFFFFFFF)
+
+
+def _reserved(tree: _Tree, job: tuple[int, int]) -> None:
+    """Reserved memory (reserved-memory/reserved-memory.yaml), of which Linux makes no mapping."""
+    start, end = job
+    with tree.node(_RESERVED):
+        tree.cells("#address-cells", 2)
+        tree.cells("#size-cells", 2)
+        tree.empty("ranges")
+        with tree.node(f"job@{start:x}"):
+            tree.reg((start, end - start))
+            tree.empty("no-map")
 
 
 def _cpus(tree: _Tree, vcpus: int) -> None:

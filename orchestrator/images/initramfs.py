@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The Linux guest's root file system: one archive made once, one small archive for each run.
+"""The Linux guest's root file system, and the job that its init runs.
 
 The base archive is what `images/linux/initramfs.toml` lists: the project's init, Debian's static
-busybox, the modules for virtio ports. What changes from run to run, a command and the files it
-needs, is a second archive that the guest unpacks over the first; so a run makes no new base.
+busybox, the modules for virtio ports; it is made once. A config's files are a second archive that
+the guest unpacks over the first.
+
+The job, a command that differs from run to run, is in no archive but in an area of reserved memory
+of one size, which init looks at when it has booted: so all boots of a config are the same, and a
+saved one serves every job.
 
 A job's output leaves the guest through the four `PORTS`. For the deterministic clock QEMU must
 serve them at the guest's own time: each port's chardev a plain file, and ``-global
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import struct
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,12 +31,13 @@ from orchestrator.images.cpio import Archive
 from orchestrator.images.kernel import KernelImage
 from orchestrator.images.store import Store, storage_errors
 
-COMMAND_PATH: Final = "job/command"
+JOB_AREA_BYTES: Final = 0x1_0000
+"""The reserved memory for a job, whatever the job: how long a boot takes must not depend on it."""
 PORTS: Final = ("stdout", "stderr", "status", "results")
 """Names of the virtserialports that a job writes to; images/linux/init.c has the same four."""
 
 BASE_DIRECTORIES: Final = frozenset(
-    {"bin", "etc", "job", "lib", "root", "run", "sbin", "tmp", "usr", "usr/bin", "usr/sbin"}
+    {"bin", "etc", "lib", "root", "run", "sbin", "tmp", "usr", "usr/bin", "usr/sbin"}
 )
 """Directories of the base archive that a run may put files into; their modes stay."""
 
@@ -143,16 +149,13 @@ def _pack(recipe: Mapping[str, Any], files: Mapping[str, tuple[bytes, int]]) -> 
     return archive.finish()
 
 
-def job_cpio(
-    command: Sequence[str] | None, files: Sequence[tuple[Path, PurePosixPath | str]] = ()
-) -> bytes:
-    """Packs what one run adds to the base archive.
+def files_cpio(files: Sequence[tuple[Path, PurePosixPath | str]]) -> bytes:
+    """Packs what a config adds to the base archive.
 
     It must lie behind the base archive in memory, at an address that is a multiple of four from
     the initramfs's start; what lies between must be zero.
 
     Args:
-        command: The words of the command that init runs; None for a shell on the console.
         files: Host file or directory and its absolute path in the guest. Of a file's mode only
             "executable" is kept; symbolic links are kept within directories, followed otherwise.
 
@@ -160,10 +163,10 @@ def job_cpio(
         The archive; empty where there is nothing to add.
 
     Raises:
-        UsageError: A command that is too long, or a guest path that is not absolute.
+        UsageError: A guest path is not absolute.
         StorageError: A host file cannot be read.
     """
-    if command is None and not files:
+    if not files:
         return b""
     archive = Archive()
     known = set(BASE_DIRECTORIES)
@@ -174,9 +177,23 @@ def job_cpio(
         with storage_errors(f"cannot read {host_path}"):
             _add_parents(archive, path, known)
             _add_tree(archive, host_path.resolve(strict=True), str(path)[1:], known)
-    if command is not None:
-        archive.file(COMMAND_PATH, _command_bytes(command))
     return archive.finish()
+
+
+def job_area(command: Sequence[str] | None) -> bytes:
+    """What init finds in its reserved memory: a length, then the words of the command.
+
+    Args:
+        command: The words; None for a shell on the console.
+
+    Returns:
+        `JOB_AREA_BYTES` of them.
+
+    Raises:
+        UsageError: The command is too long, or cannot be told to init.
+    """
+    content = b"" if command is None else _command_bytes(command)
+    return (struct.pack("<I", len(content)) + content).ljust(JOB_AREA_BYTES, b"\0")
 
 
 def _command_bytes(command: Sequence[str]) -> bytes:

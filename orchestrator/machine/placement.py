@@ -35,7 +35,8 @@ class LinuxImage:
         text_offset: Where in RAM it has to lie, in bytes from the start.
         memory_bytes: What the kernel uses from there on, its zeroed data included.
         initramfs: A cpio archive, compressed or not.
-        job: A further cpio archive with this run's command and files; may be empty.
+        files: A further cpio archive with the config's files; may be empty.
+        job: What init finds in the memory that is kept for its job; of the same size in every run.
         bootargs: The kernel command line.
     """
 
@@ -43,6 +44,7 @@ class LinuxImage:
     text_offset: int
     memory_bytes: int
     initramfs: Path
+    files: bytes
     job: bytes
     bootargs: str
 
@@ -82,6 +84,11 @@ class Placement:
     boot_r: tuple[int, int, int]
 
 
+def job_name(vm: str) -> str:
+    """Name of the piece that holds a Linux VM's job."""
+    return f"{vm}.job"
+
+
 def align(address: int, unit: int) -> int:
     """The next multiple of unit that is not below the address."""
     return -(-address // unit) * unit
@@ -118,21 +125,22 @@ def _piece(name: str, ipa: int, content: bytes | Path) -> Piece:
 def _place_linux(
     vm: LinuxVm, image: LinuxImage, *, ram_ipa: int, rtc: bool, virtio_buses: Sequence[int]
 ) -> Placement:
-    """Kernel at its text offset, initramfs in the middle, device tree behind it."""
-    ram_end = ram_ipa + vm.ram_bytes
+    """Kernel at its text offset, initramfs in the middle, device tree behind it, job at the end."""
+    job_end = ram_ipa + vm.ram_bytes
+    ram_end = job_end - len(image.job)
     kernel = _piece(f"{vm.name}.kernel", ram_ipa + image.text_offset, image.kernel)
     initrd_ipa = ram_ipa + min(vm.ram_bytes // 2, _INITRD_OFFSET_MAX)
     pieces = [kernel, _piece(f"{vm.name}.initramfs", initrd_ipa, image.initramfs)]
-    if image.job:
+    if image.files:
         # The kernel takes a further archive where the last one ended, on a multiple of four.
-        pieces.append(_piece(f"{vm.name}.job.cpio", align(pieces[-1].end_ipa, 4), image.job))
+        pieces.append(_piece(f"{vm.name}.files.cpio", align(pieces[-1].end_ipa, 4), image.files))
     initrd_end = pieces[-1].end_ipa
     dtb_ipa = align(initrd_end, PAGE_BYTES)
 
     low_bytes = image.text_offset + image.memory_bytes
     high_bytes = dtb_ipa + _DTB_MAX_BYTES - initrd_ipa
     if ram_ipa + low_bytes > initrd_ipa or initrd_ipa + high_bytes > ram_end:
-        need_bytes = align(2 * max(low_bytes, high_bytes), RAM_ALIGN_BYTES)
+        need_bytes = align(2 * max(low_bytes, high_bytes + len(image.job)), RAM_ALIGN_BYTES)
         raise ConfigError(
             f"vm.{vm.name}.ram: {vm.ram_bytes // MIB} MiB do not hold kernel and initramfs; "
             f"give at least {need_bytes // MIB}M"
@@ -143,10 +151,12 @@ def _place_linux(
         vcpus=vm.vcpus,
         bootargs=image.bootargs,
         initrd=(initrd_ipa, initrd_end),
+        job=(ram_end, job_end),
         rtc=devicetree.RTC if rtc else None,
         virtio=[devicetree.virtio_transport(bus) for bus in virtio_buses],
     )
     pieces.append(_piece(f"{vm.name}.dtb", dtb_ipa, dtb))
+    pieces.append(_piece(job_name(vm.name), ram_end, image.job))
     return Placement(
         ram_ipa=ram_ipa,
         pieces=tuple(pieces),

@@ -179,7 +179,7 @@ class Timeline:
         Args:
             rows: Positions of events; not empty.
             name: A number field gives an integer array, a `char[n]` field an array of bytes
-                without the NULs at their end.
+                without the NULs at their end, a dynamic field its `__data_loc` words.
 
         Raises:
             KeyError: The format has no such field.
@@ -187,7 +187,7 @@ class Timeline:
         where = self.formats[int(self.event[rows[0]])].field(name)
         at = self.offset[rows].astype(np.intp) + where.offset
         raw = self.payload[at[:, None] + np.arange(where.bytes)]
-        is_number = where.bytes in {1, 2, 4, 8} and "[" not in where.c_type
+        is_number = where.dynamic or (where.bytes in {1, 2, 4, 8} and "[" not in where.c_type)
         dtype = np.dtype(
             f"<{'i' if where.signed else 'u'}{where.bytes}" if is_number else f"S{where.bytes}"
         )

@@ -19,7 +19,15 @@ import pytest
 
 from orchestrator.images import sources
 from orchestrator.images.devicetree import RTC, virt_dtb, virtio_transport
-from orchestrator.images.initramfs import DONE_LINE, PORTS, READY_LINE, base_initramfs, job_cpio
+from orchestrator.images.initramfs import (
+    DONE_LINE,
+    JOB_AREA_BYTES,
+    PORTS,
+    READY_LINE,
+    base_initramfs,
+    files_cpio,
+    job_area,
+)
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, FLAVOURS, linux_kernel
 from orchestrator.images.store import Store
 
@@ -73,14 +81,16 @@ def boot(
     kernel = linux_kernel(store, flavour)
     base = base_initramfs(store, kernel).read_bytes()
     (directory / "input").write_text("from the host")
-    initrd = base + job_cpio(command, [(directory / "input", "/opt/input")])
+    initrd = base + files_cpio([(directory / "input", "/opt/input")])
     initrd_pa = ram_pa + INITRD_OFFSET
+    job_pa = ram_pa + RAM_BYTES - JOB_AREA_BYTES
     dtb = virt_dtb(
         ram_ipa=ram_pa,
         ram_bytes=RAM_BYTES,
         vcpus=cpus,
         bootargs=DEFAULT_BOOTARGS,
         initrd=(initrd_pa, initrd_pa + len(initrd)),
+        job=(job_pa, ram_pa + RAM_BYTES),
         rtc=RTC,
         virtio=[virtio_transport(0)],
     )
@@ -105,6 +115,7 @@ def boot(
         ("stub", stub, stub_pa),
         ("dtb", dtb, ram_pa + DTB_OFFSET),
         ("initrd", initrd, initrd_pa),
+        ("job", job_area(command), job_pa),
     ):
         (directory / name).write_bytes(data)
         pieces.append((directory / name, place))

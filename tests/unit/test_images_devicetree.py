@@ -19,6 +19,7 @@ def full() -> bytes:
         **RAM,
         vcpus=2,
         initrd=(0x43200000, 0x43400123),
+        job=(0x50FF0000, 0x51000000),
         rtc=RTC,
         virtio=[virtio_transport(8), virtio_transport(9)],
     )

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.images import initramfs, sources
-from orchestrator.images.initramfs import job_cpio
+from orchestrator.images.initramfs import files_cpio, job_area
 
 needs_cpio = pytest.mark.skipif(shutil.which("cpio") is None, reason="cpio is not installed")
 
@@ -27,15 +27,20 @@ def names(data: bytes) -> list[str]:
 
 
 def test_nothing_to_do_is_nothing_to_add() -> None:
-    assert job_cpio(None) == b""
+    assert files_cpio([]) == b""
 
 
-@needs_cpio
-def test_the_command_keeps_every_word(tmp_path: Path) -> None:
-    (tmp_path / "root/job").mkdir(parents=True)
-    unpack(job_cpio(["sh", "-c", "echo 'a  b'", "", "ü\n"]), tmp_path / "root")
-    content = (tmp_path / "root/job/command").read_bytes()
-    assert content.decode() == "sh\0-c\0echo 'a  b'\0\0ü\n\0"
+def test_the_command_keeps_every_word() -> None:
+    """A little-endian length, then each word with a NUL, as init.c reads it."""
+    words = b"sh\0-c\0echo 'a  b'\0\0\xc3\xbc\n\0"
+    area = job_area(["sh", "-c", "echo 'a  b'", "", "ü\n"])
+    assert area.rstrip(b"\0") + b"\0" == bytes([len(words), 0, 0, 0]) + words
+
+
+def test_every_job_is_of_one_size_and_none_is_zero() -> None:
+    """The hypervisor copies it, so a boot with a long command takes as long as one without."""
+    assert job_area(None) == bytes(initramfs.JOB_AREA_BYTES)
+    assert len(job_area(["true"])) == len(job_area(["x" * 60000])) == initramfs.JOB_AREA_BYTES
 
 
 @needs_cpio
@@ -47,7 +52,7 @@ def test_files_get_their_parents_but_known_directories_keep_their_mode(tmp_path:
         (tmp_path / "a", "/opt/deep/y"),
         (tmp_path / "a", PurePosixPath("/opt/deep/z")),
     ]
-    data = job_cpio(None, files)
+    data = files_cpio(files)
     assert names(data) == ["tmp/x", "opt", "opt/deep", "opt/deep/y", "opt/deep/z"]
 
 
@@ -60,7 +65,7 @@ def test_a_directory_is_packed_in_sorted_order_with_links_and_modes(tmp_path: Pa
     (tree / "a").chmod(0o4775)
     (tree / "b").chmod(0o600)
     (tree / "sub/link").symlink_to("../c")
-    data = job_cpio(None, [(tree, "/srv")])
+    data = files_cpio([(tree, "/srv")])
     assert names(data) == ["srv", "srv/a", "srv/b", "srv/c", "srv/sub", "srv/sub/link"]
     unpack(data, tmp_path / "out")
     modes = {n: (tmp_path / "out/srv" / n).stat().st_mode & 0o7777 for n in "ab"}
@@ -72,18 +77,18 @@ def test_a_directory_is_packed_in_sorted_order_with_links_and_modes(tmp_path: Pa
 def test_a_bad_guest_path_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(UsageError, match="must be absolute"):
-        job_cpio(None, [(tmp_path / "a", path)])
+        files_cpio([(tmp_path / "a", path)])
 
 
 def test_a_missing_host_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read .*nowhere"):
-        job_cpio(None, [(tmp_path / "nowhere", "/a")])
+        files_cpio([(tmp_path / "nowhere", "/a")])
 
 
 @pytest.mark.parametrize("command", [[], ["a\0b"], ["x"] * 1025, ["x" * 65001]])
 def test_a_command_that_init_could_not_read_is_refused(command: list[str]) -> None:
     with pytest.raises(UsageError, match="the command for the guest"):
-        job_cpio(command)
+        job_area(command)
 
 
 def test_init_and_the_packer_agree() -> None:
@@ -91,15 +96,15 @@ def test_init_and_the_packer_agree() -> None:
     source = (sources.root() / "images/linux/init.c").read_text()
     (ports,) = re.findall(r"port_names\[PORT_COUNT\] = \{(.*?)\}", source)
     assert tuple(re.findall(r'"(\w+)"', ports)) == initramfs.PORTS
-    assert f'#define JOB_PATH "/{initramfs.COMMAND_PATH}"' in source
+    assert '#define JOB_ALIAS_PATH DEVICE_TREE_PATH "/aliases/job"' in source
     assert f'#define MODULE_LIST_PATH "/{initramfs._MODULE_LIST_PATH}"' in source
     assert f'say("{initramfs.READY_LINE}\\n")' in source
     (limit,) = re.findall(r"#define JOB_MAX_BYTES (\d+)", source)
-    assert int(limit) > initramfs._MAX_COMMAND_BYTES
+    assert initramfs._MAX_COMMAND_BYTES + 4 < int(limit) == initramfs.JOB_AREA_BYTES
     assert f"#define JOB_MAX_WORDS {initramfs._MAX_COMMAND_WORDS}" in source
 
 
-def test_a_job_knows_the_recipes_directories() -> None:
-    """Every directory a job may put files into without resetting it is in the recipe."""
+def test_the_packer_knows_the_recipes_directories() -> None:
+    """Every directory that a file may be put into without resetting it is in the recipe."""
     recipe = tomllib.loads((sources.root() / "images/linux/initramfs.toml").read_text())
     assert set(recipe["directories"]) >= initramfs.BASE_DIRECTORIES

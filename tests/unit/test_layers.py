@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "probe": GROUND | {"units", "records", "config", "mmu", "guest"},
     "machine": GROUND | {"units", "config", "images", "records"},
     "rundir": GROUND | {"units"},
+    # Sees timelines, and how files are replaced; nothing of machines and guests.
+    "export": GROUND | {"units", "rundir", "trace"},
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
     "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
     # Measures by running sessions, as any other caller of them would.

@@ -28,7 +28,8 @@ def linux_image(tmp_path: Path) -> LinuxImage:
         text_offset=0x8000,
         memory_bytes=23 * MIB,
         initramfs=initramfs,
-        job=b"070701job",
+        files=b"070701fil",
+        job=bytes(0x10000),
         bootargs="console=ttyAMA0 quiet",
     )
 
@@ -130,15 +131,16 @@ def test_a_file_that_two_vms_start_from_is_staged_once(linux_image: LinuxImage) 
     assert first.images[0].ipa != second.images[0].ipa
 
 
-def test_the_job_follows_the_initramfs_and_the_device_tree_names_both(
+def test_the_files_follow_the_initramfs_and_the_device_tree_names_both(
     linux_image: LinuxImage, tmp_path: Path
 ) -> None:
     """Read back with dtc, which is not what wrote the tree."""
     vm = five(linux_image).vms[0]
-    kernel, initramfs, job, dtb = vm.images
+    kernel, initramfs, files, dtb, job = vm.images
     assert kernel.ipa == vm.ram_ipa + 0x8000 == vm.entry_ipa
-    assert initramfs.ipa + initramfs.bytes <= job.ipa < initramfs.ipa + initramfs.bytes + 4
-    assert job.ipa % 4 == 0
+    assert initramfs.ipa + initramfs.bytes <= files.ipa < initramfs.ipa + initramfs.bytes + 4
+    assert files.ipa % 4 == 0
+    assert job.ipa + job.bytes == vm.ram_ipa + vm.config.ram_bytes
     assert vm.boot_r == (0, 0xFFFF_FFFF, dtb.ipa)
 
     blob = next(blob for blob in five(linux_image).blobs if blob.name == "linux.dtb")
@@ -152,7 +154,9 @@ def test_the_job_follows_the_initramfs_and_the_device_tree_names_both(
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     assert get("-t", "x", "/chosen", "linux,initrd-start").split() == ["0", f"{initramfs.ipa:x}"]
-    assert get("-t", "x", "/chosen", "linux,initrd-end").split() == ["0", f"{job.ipa + 9:x}"]
+    assert get("-t", "x", "/chosen", "linux,initrd-end").split() == ["0", f"{files.ipa + 9:x}"]
+    node = get("-t", "s", "/aliases", "job")
+    assert get("-t", "x", node, "reg").split() == ["0", f"{job.ipa:x}", "0", "10000"]
     assert get("-t", "s", "/chosen", "bootargs") == "console=ttyAMA0 quiet"
 
 

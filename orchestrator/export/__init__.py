@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Timelines as files that other tools open: one module a format, behind `write`.
+
+To add a format: a module here with ``write(timeline, path)`` that makes the file, or folder, and a
+line in `FORMATS`. A module sees only the timeline; equal timelines give equal bytes, so nothing of
+the time, place or process of writing may get in. Atomic replacement is done here, for all of them.
+"""
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.errors import MissingToolError, StorageError
+from orchestrator.rundir import storage_errors
+from orchestrator.trace.timeline import Timeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format that a timeline can be written in.
+
+    Attributes:
+        file: Usual name of the file, or folder, in a run's directory.
+        about: What opens it, in a few words.
+        module: The part of this package that writes it.
+    """
+
+    file: str
+    about: str
+    module: str
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
+}
+"""By the name that the command line knows."""
+
+
+def write(timeline: Timeline, name: str, path: Path) -> None:
+    """Writes a timeline in one format, replacing what the path held in one step.
+
+    Args:
+        timeline: What to write.
+        name: A key of `FORMATS`.
+        path: The file; of a format that is a folder, the folder.
+
+    Raises:
+        MissingToolError: The format needs a Python package that is not here.
+        StorageError: It cannot be written; what was there is still there.
+    """
+    try:
+        writer = importlib.import_module(f"{__name__}.{FORMATS[name].module}")
+    except ModuleNotFoundError as error:
+        raise MissingToolError(
+            f"format {name}: the Python package {error.name} is not here; "
+            f"install it with: pip install {error.name}"
+        ) from error
+    with storage_errors(path):
+        if path.is_dir() and not _is_replaceable(path):
+            raise StorageError(f"{path}: is a folder that holds something else; name another path")
+        place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            # In a folder of its own, so that file and folder formats are handled alike.
+            made = place / "made"
+            writer.write(timeline, made)
+            if path.is_dir():
+                path.rename(place / "old")
+            made.replace(path)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder is an earlier export (or empty), not something of the user's."""
+    return not any(folder.iterdir()) or (folder / "metadata").is_file()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""What all formats share: equal bytes for equal timelines, and whole files or none."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from timelines import dual_timeline, without_events
+
+from orchestrator import export
+from orchestrator.errors import StorageError
+from orchestrator.export import text
+from orchestrator.trace.timeline import Timeline
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """A file's bytes, or those of all files of a folder."""
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    return {each.name: each.read_bytes() for each in files}
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_equal_timelines_give_equal_bytes(name: str, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        export.write(dual_timeline(5), name, tmp_path / folder / "out")
+    assert content(tmp_path / "a" / "out") == content(tmp_path / "b" / "out")
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_different_timelines_give_different_bytes(name: str, tmp_path: Path) -> None:
+    timeline = dual_timeline(5)
+    later = replace(timeline, time_ns=timeline.time_ns + np.uint64(16))
+    export.write(timeline, name, tmp_path / "a")
+    export.write(later, name, tmp_path / "b")
+    assert list(content(tmp_path / "a").values()) != list(content(tmp_path / "b").values())
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_a_timeline_without_events_can_be_written(name: str, tmp_path: Path) -> None:
+    export.write(without_events(dual_timeline(1)), name, tmp_path / "out")
+    assert content(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_an_earlier_export_is_replaced_and_nothing_else_left(name: str, tmp_path: Path) -> None:
+    for ticks in (1, 2):
+        export.write(dual_timeline(ticks), name, tmp_path / "out")
+    export.write(dual_timeline(2), name, tmp_path / "fresh")
+    assert content(tmp_path / "out").popitem()[1] == content(tmp_path / "fresh").popitem()[1]
+    assert {each.name for each in tmp_path.iterdir()} == {"out", "fresh"}
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_timeline: Timeline, path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "out").write_text("before")
+    monkeypatch.setattr(text, "write", fails)
+    with pytest.raises(StorageError, match="disk is full"):
+        export.write(dual_timeline(1), "text", tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "before"
+
+
+def test_a_folder_of_the_users_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("x")
+    with pytest.raises(StorageError, match="holds something else"):
+        export.write(dual_timeline(1), "text", tmp_path / "home")
+    assert (tmp_path / "home" / "thesis.tex").exists()
+
+
+def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nowhere"):
+        export.write(dual_timeline(1), "text", tmp_path / "nowhere" / "out")
