@@ -30,6 +30,7 @@ static int last; /* core that ran last: the next one is looked for after it */
 static int64_t slice_end_ns;
 static bool yielded;
 static bool frozen;
+static bool resumed; /* QEMU has let all cores go, and the slice is not over */
 
 static void find_cores(void)
 {
@@ -123,6 +124,10 @@ void slices_boundary(void)
     if (core_count == 0) {
         find_cores();
     }
+    if (resumed) {
+        resumed = false;
+        hold_all_but(running);
+    }
     now_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     if (running == NO_CORE || yielded || now_ns >= slice_end_ns ||
         cpu_thread_is_idle(core[running])) {
@@ -150,6 +155,7 @@ void slices_thaw(void)
     for (int i = 0; i < core_count; i++) {
         held[i] = false;
     }
-    running = NO_CORE;
     frozen = false;
+    /* A stop at an instant that the host chose must not change the plan. */
+    resumed = running != NO_CORE;
 }

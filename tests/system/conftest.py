@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A board under the tests' own hands: planned by the real layout, driven over QMP and the channel."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -42,6 +43,16 @@ class Board:
     async def run_to_stop(self) -> None:
         """Lets the machine go on until it stops by itself."""
         await self.machine.cont()
+        await self._stopped()
+
+    async def run_for(self, seconds: float) -> None:
+        """Lets the machine go on, and stops it after some host time."""
+        await self.machine.cont()
+        await asyncio.sleep(seconds)
+        await self.machine.stop()
+        await self._stopped()
+
+    async def _stopped(self) -> None:
         async with aclosing(self.machine.events()) as events:
             async for event in events:
                 if event["event"] == "STOP":
@@ -50,18 +61,26 @@ class Board:
 
 
 @cache
-def _symbols(elf: Path) -> dict[str, int]:
+def _symbols(elf: Path) -> tuple[tuple[str, str, int], ...]:
+    """Name, type and value of each symbol, as binutils reads them."""
     listing = subprocess.run(
         ("arm-linux-gnueabihf-nm", elf), check=True, capture_output=True, text=True
     ).stdout
     rows = (line.split() for line in listing.splitlines())
-    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
+    return tuple((row[2], row[1], int(row[0], 16)) for row in rows if len(row) == 3)
 
 
 @pytest.fixture(scope="session")
 def rtos_symbols() -> dict[str, int]:
-    """Addresses of the RTOS's symbols, as binutils reads them."""
-    return _symbols(sources.build("rtos"))
+    """Addresses of the RTOS's symbols."""
+    return {name: value for name, _, value in _symbols(sources.build("rtos"))}
+
+
+@pytest.fixture(scope="session")
+def rtos_functions() -> dict[str, int]:
+    """Addresses of the RTOS's code symbols."""
+    rows = _symbols(sources.build("rtos"))
+    return {name: value for name, kind, value in rows if kind in {"t", "T"}}
 
 
 @asynccontextmanager

@@ -77,9 +77,7 @@ def test_guest_time_stands_while_the_machine_is_stopped(board: Any) -> None:
 
     async def act(made: Any) -> None:
         for _ in range(3):
-            await made.machine.cont()
-            await asyncio.sleep(0.05)
-            await made.machine.stop()
+            await made.run_for(0.05)
             before = await made.channel.time()
             await made.channel.write_physical(made.pa(0, 0x4000_0000), b"\\0" * 4)
             assert await made.channel.read_register(0, "VTTBR") >> 48 == 1
@@ -128,9 +126,7 @@ def test_code_that_is_written_is_executed_and_so_is_what_it_was_before(
         for code, grows in ((B_SELF, False), (word, True)):
             await channel.write_physical(hook_pa, code)
             before = (await channel.probe_counts(1)).hits
-            await made.machine.cont()
-            await asyncio.sleep(0.2)
-            await made.machine.stop()
+            await made.run_for(0.2)
             assert ((await channel.probe_counts(1)).hits > before + 1) == grows
 
     on_board(board, act)

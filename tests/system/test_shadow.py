@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Shadow probes see everything and change nothing: not a byte of RAM, not a nanosecond."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.machine.board import RAM_PA
+from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.records import FETCH
+
+pytestmark = pytest.mark.system
+
+GUESTS = """
+[machine]
+cores = 2
+[clock]
+quantum = "50us"
+[vm.a]
+type = "elf"
+ram = "16M"
+pin = [0]
+[vm.b]
+type = "elf"
+ram = "16M"
+pin = [1]
+"""
+END_NS = 400_000_000
+FETCHES = np.zeros(3, FETCH)
+FETCHES[0] = (13, 4, 0, 1, 0, (0,) * 6)  # a word of the stack
+FETCHES[1] = (14, 4, 0, 0, 0, (0,) * 6)  # lr
+FETCHES[2] = (17, 4, 0, 1, 0x0900_0000, (0,) * 6)  # a device, which must not be read
+
+
+async def run_plain(make: Any) -> Any:
+    async with make(GUESTS, stop_ns=END_NS, name="plain") as board:
+        await board.run_to_stop()
+        return await state_of(board)
+
+
+async def state_of(board: Any) -> Any:
+    """All that the guests could tell two runs apart by, and the time."""
+    ram = hashlib.sha256(board.ram.read(RAM_PA, board.ram.bytes)).hexdigest()
+    registers = [
+        await board.channel.read_register(core, name)
+        for core in range(2)
+        for name in (*(f"r{i}" for i in range(13)), "sp", "lr", "cpsr", "CNTV_CVAL")
+    ]
+    consoles = [path.read_bytes() for path in board.paths.console_logs.values()]
+    return (
+        await board.channel.time(),
+        await board.channel.counters(),
+        ram,
+        registers,
+        consoles,
+    )
+
+
+def test_a_watched_run_is_the_same_run(board: Any, rtos_functions: dict[str, int]) -> None:
+    """Every function of both guests is watched, from instants that the host's clock chooses on."""
+
+    async def run_watched() -> Any:
+        async with board(GUESTS, stop_ns=END_NS, name="watched") as made:
+            reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent / "trace")
+            reader.start()
+            try:
+                for vm in range(2):
+                    await made.run_for(0.02)
+                    for number, va in enumerate(rtos_functions.values()):
+                        await made.channel.add_probe(
+                            PluginProbe(
+                                id=1000 * (vm + 1) + number,
+                                mode=ProbeMode.SHADOW,
+                                vm=vm,
+                                pa=made.pa(vm, va),
+                                fetches=FETCHES,
+                            )
+                        )
+                await made.run_to_stop()
+                counts = [
+                    await made.channel.probe_counts(1000 * (vm + 1) + number)
+                    for vm in range(2)
+                    for number in range(len(rtos_functions))
+                ]
+                return await state_of(made), counts, reader.finish()
+            finally:
+                reader.discard()
+
+    plain = asyncio.run(run_plain(board))
+    watched, counts, streams = asyncio.run(run_watched())
+    assert watched == plain
+    hits = sum(each.hits for each in counts)
+    records = [read_stream(stream.path) for stream in streams.values()]
+    assert hits == sum(len(each) for each in records) > 5_000
+    for core, each in enumerate(records):
+        assert set(each["cpu"]) == {core}
+        assert set(each["vm"]) == {core}
+        assert np.all(np.diff(each["time_ns"].astype(np.int64)) > 0)
+        assert set(each["pc"]) <= set(rtos_functions.values())
+        assert np.all(each["word"][:, 1] == each["lr"])
+        assert np.all(each["valid"] == 0b011), "stack and lr, and not the device"
+        assert np.all(each["word"][:, 2] == 0)
+
+
+def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
+    board: Any, rtos_symbols: dict[str, int]
+) -> None:
+    """Straight-line code takes a nanosecond an instruction, wherever QEMU's blocks begin and end.
+
+    `OSTaskSwHook` reads the counter into r0 and r1, and goes on with five instructions up to a branch;
+    so the guest itself tells what time it was just before them.
+    """
+    read = bytes.fromhex("1e0f51ec")  # mrrc p15, 1, r0, r1, c14
+    branch = bytes.fromhex("0700000a")  # beq
+    count = 5
+    fetch = np.zeros(1, FETCH)  # r0
+
+    async def act() -> None:
+        async with board(GUESTS, stop_ns=300_000_000) as made:
+            start_pa = made.pa(0, rtos_symbols["OSTaskSwHook"]) + 8
+            for i in range(count):
+                await made.channel.add_probe(
+                    PluginProbe(
+                        id=1 + i, mode=ProbeMode.SHADOW, vm=0, pa=start_pa + 4 * i, fetches=fetch
+                    )
+                )
+            await made.run_to_stop()
+            assert made.ram.read(start_pa - 4, 4) == read
+            assert made.ram.read(start_pa + 4 * (count - 1), 4) == branch
+            reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent)
+            reader.start()
+            records = read_stream(reader.finish()["plugin-0"].path)
+        assert len(records) > 10 * count
+        for block in records.reshape(-1, count):
+            assert list(block["id"]) == list(range(1, 1 + count))
+            assert list(np.diff(block["time_ns"])) == [1] * (count - 1)
+            assert block["word"][0, 0] == (block["time_ns"][0] - 1) // 16
+
+    asyncio.run(act())
