@@ -164,6 +164,7 @@ static inline void wfi(void)
 #define CPSR_E (1u << 9)
 #define CPSR_IT 0x0600fc00u
 #define CPSR_J (1u << 24)
+#define CPSR_Q (1u << 27)
 #define MODE_SVC 0x13u
 #define MODE_ABT 0x17u
 #define MODE_UND 0x1bu

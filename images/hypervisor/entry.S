@@ -15,6 +15,9 @@
     .equ VCPU_PC, 56
     .equ VCPU_CPSR, 60
     .equ STACK_BYTES, 8192
+    .equ TRACE_CONTROL, 0x41000000      @ struct trace_control, asserted in trace.c
+    .equ TRACE_EVENTS, 12
+    .equ TRACE_ENTRY_OR_EXIT, 0xc
 
     .section .text.entry, "ax"
     .global _start, secondary_start
@@ -72,13 +75,30 @@ hyp_vectors:
     ldr     sp, [r3]                    @ core.stack_top
     .endm
 
+    /* Are guest entries or exits recorded? The one test that the trace service costs a trap. */
+    .macro  test_tracing
+    mov     r1, #TRACE_CONTROL
+    ldr     r1, [r1, #TRACE_EVENTS]
+    tst     r1, #TRACE_ENTRY_OR_EXIT
+    .endm
+
 guest_irq:
     leave_guest
+    test_tracing
+    bne     1f
     bl      trap_irq
+    b       enter_guest
+1:  bl      trap_irq_traced
+    b       enter_guest
+
+guest_trap_traced:
+    bl      trap_sync_traced
     b       enter_guest
 
 guest_trap:
     leave_guest
+    test_tracing
+    bne     guest_trap_traced
     bl      trap_sync
 
     .global enter_guest

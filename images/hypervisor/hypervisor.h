@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hypervisor's data and the interface of each file. Reading order: entry.S, main.c, vm.c,
- * sched.c, trap.c, vgic.c.
+ * sched.c, trap.c, vgic.c; then trace.c and emulate.c.
  *
  * Ownership: a vCPU's registers and virtual CPU interface belong to the core it is pinned to.
  * What another core may touch (interrupt state, power state) is protected by its VM's lock; the
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "cp15.h"
+#include "trace.h"
 #include "vm_config.h"
 
 #define PAGE_BYTES 4096u
@@ -143,6 +144,8 @@ struct core {
     bool shared;     /* more than one vCPU: WFI and WFE trap, registers move */
     bool resched;
     volatile bool online;
+    struct trace_ring *ring;
+    uint32_t lost; /* records that a TRACE_LOSS has still to tell of */
 };
 
 static inline struct core *this_core(void)
@@ -211,6 +214,9 @@ void vcpu_save(struct vcpu *vcpu);
 void vcpu_load(struct vcpu *vcpu);
 void vcpu_vfp_trap(struct vcpu *vcpu);
 uint64_t vcpu_deadline(const struct vcpu *vcpu);
+uint32_t reg_read(struct vcpu *vcpu, uint32_t n);
+void reg_write(struct vcpu *vcpu, uint32_t n, uint32_t value);
+void vcpu_it_advance(struct vcpu *vcpu);
 
 /* sched.c */
 void sched_add(struct vcpu *vcpu);
@@ -250,16 +256,49 @@ void pl011_poll(void);
 
 /* inject.c: exceptions given to a guest */
 void inject_undefined(struct vcpu *vcpu);
-void inject_data_abort(struct vcpu *vcpu, uint32_t va);
+void inject_data_abort(struct vcpu *vcpu, uint32_t va, bool write);
+void inject_data_fault(struct vcpu *vcpu, uint32_t va, uint32_t dfsr);
 void inject_prefetch_abort(struct vcpu *vcpu, uint32_t va);
 
 /* psci.c */
 void smccc_call(struct vcpu *vcpu);
 
+/* guest_memory.c: a guest's memory as the guest sees it */
+enum guest_access { GUEST_READ, GUEST_WRITE, GUEST_READ_USER, GUEST_WRITE_USER };
+struct guest_reader {
+    const struct vm *vm;
+    uint32_t page_va; /* the page looked up last; 0: none yet */
+    uint32_t page_pa;
+};
+bool guest_pa(uint32_t va, enum guest_access how, uint32_t *pa);
+bool guest_strict(uint32_t va, enum guest_access how);
+bool guest_read(void *reader, uint32_t va, void *to, uint32_t bytes);
+bool guest_abort(struct vcpu *vcpu, uint32_t va, enum guest_access how, uint32_t *ipa);
+void guest_alignment_fault(struct vcpu *vcpu, uint32_t va, enum guest_access how);
+
+/* trace.c: the trace service; emulate.c: what a probe's HVC has displaced */
+struct emulation_operand;
+void trace_init(void);
+void trace_core_init(struct core *core);
+struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm);
+void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
+void trace_switch(const struct vcpu *old, const struct vcpu *next);
+void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *operand);
+
+static inline bool tracing(enum trace_kind kind)
+{
+    return ((const volatile struct trace_control *)HV_TRACE_PA)->events >> kind & 1;
+}
+
 /* trap.c: called by entry.S, answer the vCPU to go on with */
 struct vcpu *trap_sync(struct vcpu *vcpu);
 struct vcpu *trap_irq(struct vcpu *vcpu);
+struct vcpu *trap_sync_traced(struct vcpu *vcpu);
+struct vcpu *trap_irq_traced(struct vcpu *vcpu);
 void irq_handle(struct vcpu *vcpu);
+bool device_access(struct vcpu *vcpu, uint32_t va, uint32_t ipa, uint32_t bytes, bool write,
+                   uint32_t *value);
+void device_abort(struct vcpu *vcpu, uint32_t va, uint32_t ipa, bool write);
 
 /* string.c */
 void *memcpy(void *to, const void *from, size_t bytes);

@@ -47,12 +47,15 @@ void inject_undefined(struct vcpu *vcpu)
     take(vcpu, MODE_UND, VECTOR_UNDEFINED, 0);
 }
 
-void inject_data_abort(struct vcpu *vcpu, uint32_t va)
+void inject_data_abort(struct vcpu *vcpu, uint32_t va, bool write)
 {
-    bool write = read_HSR() >> 6 & 1;
+    inject_data_fault(vcpu, va, external_abort() | (uint32_t)write << 11);
+}
 
+void inject_data_fault(struct vcpu *vcpu, uint32_t va, uint32_t dfsr)
+{
     write_DFAR(va);
-    write_DFSR(external_abort() | (uint32_t)write << 11);
+    write_DFSR(dfsr);
     write_lr_abt(vcpu->pc + 8);
     write_spsr_abt(vcpu->cpsr);
     take(vcpu, MODE_ABT, VECTOR_DATA, CPSR_A);

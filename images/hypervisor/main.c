@@ -63,12 +63,14 @@ void core_main(struct core *core)
         console_init();
         log_line("hv: ARMv7-A hypervisor, VM description version %u", HV_CONFIG_VERSION);
         check_config();
+        trace_init();
         gic_init();
         vms_init();
     } else {
         mm_core_init();
     }
     trap_init();
+    trace_core_init(core);
     gic_core_init();
     core->online = true;
     dsb();

@@ -105,6 +105,8 @@ static void switch_to(struct core *core, struct vcpu *next)
         return;
     if (old && old->loaded)
         vcpu_save(old);
+    if (tracing(TRACE_VCPU_SWITCH))
+        trace_switch(old, next);
     core->current = next;
     if (next) {
         if (next->fresh)

@@ -35,72 +35,11 @@ enum {
 #define L2ECTLR CP(1u, 9u, 0u, 3u)
 #define ACTLR_SMP 0x40u
 
-/* Step over the trapped instruction; in a Thumb IT block that moves ITSTATE on (A2.5.2). */
+/* Step over the trapped instruction. */
 static void skip(struct vcpu *vcpu, uint32_t hsr)
 {
-    uint32_t it = (vcpu->cpsr >> 8 & 0xfc) | (vcpu->cpsr >> 25 & 3);
-
     vcpu->pc += hsr & HSR_IL ? 4 : 2;
-    if (!(vcpu->cpsr & CPSR_T) || !it)
-        return;
-    it = it & 7 ? (it & 0xe0) | (it << 1 & 0x1f) : 0;
-    vcpu->cpsr = (vcpu->cpsr & ~CPSR_IT) | (it & 0xfc) << 8 | (it & 3) << 25;
-}
-
-#define BANK(access)                                     \
-    switch (vcpu->cpsr & CPSR_MODE) {                    \
-    case 0x11: access(fiq);                              \
-    case 0x12: access(irq);                              \
-    case 0x13: access(svc);                              \
-    case 0x17: access(abt);                              \
-    case 0x1b: access(und);                              \
-    default: break;                                      \
-    }
-
-/* A general register of the guest in its current mode. */
-static uint32_t reg_read(struct vcpu *vcpu, uint32_t n)
-{
-    if (n >= 8 && n < 13 && (vcpu->cpsr & CPSR_MODE) == 0x11) {
-        uint32_t fiq[] = {read_r8_fiq(), read_r9_fiq(), read_r10_fiq(), read_r11_fiq(),
-                          read_r12_fiq()};
-
-        return fiq[n - 8];
-    }
-    if (n < 13)
-        return vcpu->r[n];
-    if (n == 15)
-        return vcpu->pc + 8;
-#define READ(mode) return n == 13 ? read_sp_##mode() : read_lr_##mode()
-    BANK(READ)
-#undef READ
-    return n == 13 ? read_sp_usr() : vcpu->lr_usr;
-}
-
-static void reg_write(struct vcpu *vcpu, uint32_t n, uint32_t value)
-{
-    if (n >= 8 && n < 13 && (vcpu->cpsr & CPSR_MODE) == 0x11) {
-        static void (*const fiq[])(uint32_t) = {write_r8_fiq, write_r9_fiq, write_r10_fiq,
-                                                write_r11_fiq, write_r12_fiq};
-
-        fiq[n - 8](value);
-        return;
-    }
-    if (n < 13) {
-        vcpu->r[n] = value;
-        return;
-    }
-#define WRITE(mode)                 \
-    if (n == 13)                    \
-        write_sp_##mode(value);     \
-    else                            \
-        write_lr_##mode(value);     \
-    return
-    BANK(WRITE)
-#undef WRITE
-    if (n == 13)
-        write_sp_usr(value);
-    else
-        vcpu->lr_usr = value;
+    vcpu_it_advance(vcpu);
 }
 
 static void coprocessor_result(struct vcpu *vcpu, uint32_t hsr, uint32_t value)
@@ -125,34 +64,51 @@ static void trap_cp15(struct vcpu *vcpu, uint32_t hsr)
         inject_undefined(vcpu);
 }
 
+void device_abort(struct vcpu *vcpu, uint32_t va, uint32_t ipa, bool write)
+{
+    log_line("hv: vm %s: vcpu %u: %s of 0x%x (va 0x%x) at pc 0x%x: data abort",
+             vcpu->vm->config->name, vcpu->index, write ? "write" : "read", ipa, va, vcpu->pc);
+    inject_data_abort(vcpu, va, write);
+}
+
+/* An access to what is not the VM's memory: an emulated device, or an abort and false. */
+bool device_access(struct vcpu *vcpu, uint32_t va, uint32_t ipa, uint32_t bytes, bool write,
+                   uint32_t *value)
+{
+    struct vm *vm = vcpu->vm;
+    const struct hv_device *uart = vm->uart.device;
+    uint32_t mask = bytes == 4 ? ~0u : (1u << 8 * bytes) - 1;
+    bool done = false;
+
+    *value &= mask;
+    if (ipa - GICD_IPA < PAGE_BYTES)
+        done = gicd_access(vcpu, ipa - GICD_IPA, bytes, write, value);
+    else if (uart && ipa - (uint32_t)uart->ipa < PL011_BYTES)
+        done = pl011_access(vm, ipa - (uint32_t)uart->ipa, write, value);
+    *value &= mask;
+    if (!done)
+        device_abort(vcpu, va, ipa, write);
+    return done;
+}
+
 static void trap_data(struct vcpu *vcpu, uint32_t hsr)
 {
     uint32_t va = read_HDFAR();
     uint32_t ipa = (read_HPFAR() & ~0xfu) << 8 | (va & 0xfff);
-    struct vm *vm = vcpu->vm;
-    const struct hv_device *uart = vm->uart.device;
     bool write = hsr & HSR_WNR;
     uint32_t bytes = 1u << (hsr >> 22 & 3);
     uint32_t rt = hsr >> 16 & 15;
-    uint32_t value = 0;
-    bool done = false;
+    uint32_t value;
 
-    if (hsr & HSR_ISV && HSR_TRANSLATION(hsr) && !(hsr & HSR_S1PTW)) {
-        if (write)
-            value = reg_read(vcpu, rt) & (bytes == 4 ? ~0u : (1u << 8 * bytes) - 1);
-        if (ipa - GICD_IPA < PAGE_BYTES)
-            done = gicd_access(vcpu, ipa - GICD_IPA, bytes, write, &value);
-        else if (uart && ipa - (uint32_t)uart->ipa < PL011_BYTES)
-            done = pl011_access(vm, ipa - (uint32_t)uart->ipa, write, &value);
-    }
-    if (!done) {
-        log_line("hv: vm %s: vcpu %u: %s of 0x%x (va 0x%x) at pc 0x%x: data abort",
-                 vm->config->name, vcpu->index, write ? "write" : "read", ipa, va, vcpu->pc);
-        inject_data_abort(vcpu, va);
+    if (!(hsr & HSR_ISV) || !HSR_TRANSLATION(hsr) || hsr & HSR_S1PTW) {
+        device_abort(vcpu, va, ipa, write);
         return;
     }
+    value = write ? reg_read(vcpu, rt) : 0;
+    if (!device_access(vcpu, va, ipa, bytes, write, &value))
+        return;
     if (!write)
-        reg_write(vcpu, rt, bytes == 4 ? value : value & ((1u << 8 * bytes) - 1));
+        reg_write(vcpu, rt, value);
     skip(vcpu, hsr);
 }
 
@@ -180,12 +136,9 @@ struct vcpu *trap_sync(struct vcpu *vcpu)
 
     switch (HSR_EC(hsr)) {
     case EC_HVC:
-        if (hsr & 0xffff) {
-            vcpu->pc -= 4;
-            inject_undefined(vcpu);
-        } else {
-            smccc_call(vcpu);
-        }
+        if (hsr & 0xffff)
+            return trace_hvc(vcpu, hsr & 0xffff);
+        smccc_call(vcpu);
         break;
     case EC_SMC:
         skip(vcpu, hsr);
@@ -250,4 +203,28 @@ struct vcpu *trap_irq(struct vcpu *vcpu)
 {
     irq_handle(vcpu);
     return resume(vcpu);
+}
+
+/* The same two where entries and exits are to be recorded: entry.S chooses. */
+static struct vcpu *traced(struct vcpu *vcpu, uint32_t id, uint32_t hsr,
+                           struct vcpu *(*trap)(struct vcpu *))
+{
+    if (tracing(TRACE_VM_EXIT))
+        trace_event(TRACE_VM_EXIT, vcpu, id, hsr);
+    vcpu = trap(vcpu);
+    if (tracing(TRACE_VM_ENTRY))
+        trace_event(TRACE_VM_ENTRY, vcpu, 0, 0);
+    return vcpu;
+}
+
+struct vcpu *trap_sync_traced(struct vcpu *vcpu)
+{
+    uint32_t hsr = read_HSR();
+
+    return traced(vcpu, HSR_EC(hsr), hsr, trap_sync);
+}
+
+struct vcpu *trap_irq_traced(struct vcpu *vcpu)
+{
+    return traced(vcpu, TRACE_EXIT_IRQ, 0, trap_irq);
 }

@@ -101,3 +101,70 @@ uint64_t vcpu_deadline(const struct vcpu *vcpu)
 
     return v < p ? v : p;
 }
+
+#define BANK(access)                                     \
+    switch (vcpu->cpsr & CPSR_MODE) {                    \
+    case 0x11: access(fiq);                              \
+    case 0x12: access(irq);                              \
+    case 0x13: access(svc);                              \
+    case 0x17: access(abt);                              \
+    case 0x1b: access(und);                              \
+    default: break;                                      \
+    }
+
+/* A general register of the guest in its current mode; 15: as an operand; above: 0. */
+uint32_t reg_read(struct vcpu *vcpu, uint32_t n)
+{
+    if (n >= 8 && n < 13 && (vcpu->cpsr & CPSR_MODE) == 0x11) {
+        uint32_t fiq[] = {read_r8_fiq(), read_r9_fiq(), read_r10_fiq(), read_r11_fiq(),
+                          read_r12_fiq()};
+
+        return fiq[n - 8];
+    }
+    if (n < 13)
+        return vcpu->r[n];
+    if (n == 15)
+        return vcpu->pc + (vcpu->cpsr & CPSR_T ? 4 : 8);
+#define READ(mode) return n == 13 ? read_sp_##mode() : read_lr_##mode()
+    BANK(READ)
+#undef READ
+    return n == 13 ? read_sp_usr() : vcpu->lr_usr;
+}
+
+void reg_write(struct vcpu *vcpu, uint32_t n, uint32_t value)
+{
+    if (n >= 8 && n < 13 && (vcpu->cpsr & CPSR_MODE) == 0x11) {
+        static void (*const fiq[])(uint32_t) = {write_r8_fiq, write_r9_fiq, write_r10_fiq,
+                                                write_r11_fiq, write_r12_fiq};
+
+        fiq[n - 8](value);
+        return;
+    }
+    if (n < 13) {
+        vcpu->r[n] = value;
+        return;
+    }
+#define WRITE(mode)                 \
+    if (n == 13)                    \
+        write_sp_##mode(value);     \
+    else                            \
+        write_lr_##mode(value);     \
+    return
+    BANK(WRITE)
+#undef WRITE
+    if (n == 13)
+        write_sp_usr(value);
+    else
+        vcpu->lr_usr = value;
+}
+
+/* Behind an instruction in a Thumb IT block, ITSTATE moves on (A2.5.2). */
+void vcpu_it_advance(struct vcpu *vcpu)
+{
+    uint32_t it = (vcpu->cpsr >> 8 & 0xfc) | (vcpu->cpsr >> 25 & 3);
+
+    if (!(vcpu->cpsr & CPSR_T) || !it)
+        return;
+    it = it & 7 ? (it & 0xe0) | (it << 1 & 0x1f) : 0;
+    vcpu->cpsr = (vcpu->cpsr & ~CPSR_IT) | (it & 0xfc) << 8 | (it & 3) << 25;
+}

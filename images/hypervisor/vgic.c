@@ -247,6 +247,8 @@ void vgic_inject_private(struct vcpu *vcpu, uint32_t irq)
 {
     struct virq *virq = &vcpu->vgic.irq[irq];
 
+    if (tracing(TRACE_VIRQ))
+        trace_event(TRACE_VIRQ, vcpu, irq, irq);
     lock(&vcpu->vm->lock);
     if (virq->enabled && vcpu->vm->gicd_ctlr & 1 && virq->lr != LR_NONE &&
         !(lr_read(vcpu, virq->lr) & LR_STATE)) {
@@ -283,6 +285,8 @@ bool vgic_inject_physical(uint32_t phys)
         return false;
     virq = &vm->spi[owners[phys].irq - PRIVATE_IRQS];
     lock(&vm->lock);
+    if (tracing(TRACE_VIRQ))
+        trace_event(TRACE_VIRQ, vgic_target(vm, virq), owners[phys].irq, phys);
     virq->pending = true;
     vgic_update(vm, vgic_target(vm, virq), owners[phys].irq);
     unlock(&vm->lock);
@@ -296,6 +300,8 @@ void vgic_set_line(struct vm *vm, uint32_t irq, bool high)
 
     lock(&vm->lock);
     if (high != virq->line) {
+        if (high && tracing(TRACE_VIRQ))
+            trace_event(TRACE_VIRQ, vgic_target(vm, virq), irq, 0);
         virq->line = high;
         if (high || !virq->edge)
             virq->pending = high;

@@ -122,6 +122,8 @@ static void send_sgi(struct vcpu *vcpu, uint32_t sgir)
     for (; targets; targets &= targets - 1) {
         struct vcpu *to = &vm->vcpu[__builtin_ctz(targets)];
 
+        if (tracing(TRACE_VIRQ))
+            trace_event(TRACE_VIRQ, to, irq, 0);
         to->vgic.irq[irq].sources |= (uint8_t)self;
         vgic_update(vm, to, irq);
     }

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The trace service: one ring of records for each core, the table of probes, and what happens when a
+ * guest runs into one. Layout and meaning: images/abi/trace.h; docs/record-format.md.
+ *
+ * The host fills in the tables and empties the rings, while the guests run. Nothing here waits,
+ * but for the doorbell: a QEMU with the plugin holds the core there until a full ring has room.
+ */
+#include "emulation.h"
+#include "fetch.h"
+#include "hypervisor.h"
+
+#define TICK_SHIFT 4 /* 62.5 MHz: 16 ns a tick of the counter */
+#define DOORBELL 0xe320f0ff /* DBG #15: a hint without effect of its own */
+
+#define HVC_A32(imm) (0xe1400070u | ((imm) & 0xfff0) << 4 | ((imm) & 15))
+#define HVC_T32(imm) (0xf7e08000u | ((imm) >> 12) << 16 | ((imm) & 0xfff))
+
+_Static_assert(HV_TRACE_PA == 0x41000000 && offsetof(struct trace_control, events) == 12 &&
+                   (1 << TRACE_VM_ENTRY | 1 << TRACE_VM_EXIT) == 0xc,
+               "entry.S");
+
+static struct trace_probe *const probes = (void *)(HV_TRACE_PA + HV_TRACE_PROBES);
+static const struct trace_fetch *const fetches = (void *)(HV_TRACE_PA + HV_TRACE_FETCHES);
+
+void trace_init(void)
+{
+    struct trace_control *control = (void *)HV_TRACE_PA;
+
+    control->version = TRACE_VERSION;
+    control->ring_count = config()->core_count;
+    for (uint32_t i = 0; i < config()->core_count; i++) {
+        struct trace_ring *ring = (void *)(HV_TRACE_PA + HV_TRACE_RINGS + i * HV_TRACE_RING_STRIDE);
+
+        memset(ring, 0, sizeof(*ring));
+        ring->version = TRACE_VERSION;
+        ring->record_bytes = sizeof(struct trace_record);
+        ring->capacity = HV_TRACE_RING_RECORDS;
+        ring->cpu = i;
+        ring->observer = TRACE_BY_HYPERVISOR;
+        ring->magic = TRACE_MAGIC;
+    }
+    dsb();
+    control->magic = TRACE_MAGIC;
+}
+
+void trace_core_init(struct core *core)
+{
+    core->ring = (void *)(HV_TRACE_PA + HV_TRACE_RINGS + core->id * HV_TRACE_RING_STRIDE);
+}
+
+/* The difference of two counts is far below 32 bits. */
+static uint32_t room(const struct trace_ring *ring)
+{
+    uint32_t tail = (uint32_t)*(const volatile uint64_t *)&ring->tail;
+
+    return HV_TRACE_RING_RECORDS - ((uint32_t)ring->head - tail);
+}
+
+static struct trace_record *slot(const struct trace_ring *ring)
+{
+    struct trace_record *record = (void *)((uint32_t)ring + TRACE_RING_HEADER_BYTES);
+
+    return &record[(uint32_t)ring->head % HV_TRACE_RING_RECORDS];
+}
+
+static void commit(struct trace_ring *ring)
+{
+    __asm__ volatile("dmb" ::: "memory");
+    *(volatile uint64_t *)&ring->head = ring->head + 1;
+}
+
+/* Room for a record and for one that tells of those lost before it; NULL: lost as well. */
+static struct trace_record *reserve_full(struct core *core)
+{
+    struct trace_ring *ring = core->ring;
+    uint32_t wanted = core->lost ? 2 : 1;
+    struct trace_record *record;
+
+    if (room(ring) < wanted)
+        __asm__ volatile(".inst %c0" ::"i"(DOORBELL) : "memory");
+    if (room(ring) < wanted) {
+        core->lost++;
+        ring->lost++;
+        return NULL;
+    }
+    if (core->lost) {
+        record = slot(ring);
+        memset(record, 0, sizeof(*record));
+        record->time_ns = read_CNTPCT() << TICK_SHIFT;
+        record->seq = ring->head;
+        record->kind = TRACE_LOSS;
+        record->cpu = (uint8_t)core->id;
+        record->vm = record->vcpu = TRACE_NO_VM;
+        record->words = 2;
+        record->valid = 3;
+        record->word[0] = core->lost;
+        core->lost = 0;
+        commit(ring);
+    }
+    return slot(ring);
+}
+
+/* The next record with its time and origin; commit() shows it to the reader. */
+static struct trace_record *reserve(struct core *core, uint32_t kind, const struct vcpu *vcpu,
+                                    uint32_t id)
+{
+    struct trace_ring *ring = core->ring;
+    struct trace_record *record = room(ring) && !core->lost ? slot(ring) : reserve_full(core);
+
+    if (!record)
+        return NULL;
+    record->time_ns = read_CNTPCT() << TICK_SHIFT;
+    record->seq = ring->head;
+    record->kind = (uint16_t)kind;
+    record->cpu = (uint8_t)core->id;
+    record->vm = vcpu ? (uint8_t)vcpu->vm->id : TRACE_NO_VM;
+    record->vcpu = vcpu ? (uint8_t)vcpu->index : TRACE_NO_VM;
+    record->id = id;
+    record->cost = 0;
+    record->reserved = 0;
+    return record;
+}
+
+void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word)
+{
+    struct core *core = this_core();
+    struct trace_record *record = reserve(core, kind, vcpu, id);
+
+    if (!record)
+        return;
+    record->pc = vcpu->pc;
+    record->cpsr = vcpu->cpsr;
+    record->lr = record->sp = 0;
+    record->words = 1;
+    record->valid = 1;
+    record->word[0] = word;
+    commit(core->ring);
+}
+
+void trace_switch(const struct vcpu *old, const struct vcpu *next)
+{
+    struct core *core = this_core();
+    struct trace_record *record = reserve(core, TRACE_VCPU_SWITCH, next, 0);
+
+    if (!record)
+        return;
+    record->pc = record->lr = record->sp = record->cpsr = 0;
+    record->words = 4;
+    record->valid = 0xf;
+    record->word[0] = old ? old->vm->id : TRACE_NO_VM;
+    record->word[1] = old ? old->index : TRACE_NO_VM;
+    record->word[2] = next ? next->vm->id : TRACE_NO_VM;
+    record->word[3] = next ? next->index : TRACE_NO_VM;
+    commit(core->ring);
+}
+
+/* Counts the hit against the limit, on all cores together; true if it is within. */
+static bool within_limit(struct trace_probe *probe)
+{
+    uint32_t taken, failed;
+
+    do {
+        __asm__ volatile("ldrex %0, [%1]" : "=r"(taken) : "r"(&probe->taken) : "memory");
+        if (taken >= probe->limit)
+            return false;
+        __asm__ volatile("strex %0, %2, [%1]"
+                         : "=&r"(failed) : "r"(&probe->taken), "r"(taken + 1) : "memory");
+    } while (failed);
+    return true;
+}
+
+static void record_hit(struct core *core, struct vcpu *vcpu, struct trace_probe *probe, uint32_t id)
+{
+    struct guest_reader reader = {.vm = vcpu->vm};
+    struct fetch_state state = {.read = guest_read, .context = &reader};
+    uint64_t now_ns = read_CNTPCT() << TICK_SHIFT;
+    struct trace_record *record;
+
+    if (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns) ||
+        (probe->limit && !within_limit(probe)))
+        return;
+    record = reserve(core, TRACE_PROBE, vcpu, id);
+    if (!record)
+        return;
+    record->pc = vcpu->pc;
+    record->lr = reg_read(vcpu, 14);
+    record->sp = reg_read(vcpu, 13);
+    record->cpsr = vcpu->cpsr;
+    __builtin_memcpy(state.reg, vcpu->r, sizeof(vcpu->r));
+    state.reg[13] = record->sp;
+    state.reg[14] = record->lr;
+    state.reg[15] = vcpu->pc;
+    state.reg[16] = vcpu->cpsr;
+    fetch_all(&state, &fetches[probe->first_fetch], probe->fetch_count, record);
+    commit(core->ring);
+}
+
+/*
+ * An HVC that no probe claims. If its probe was removed while this core was on the way here, the
+ * guest's own instruction is back, and the guest executes that; else the HVC is undefined.
+ */
+static struct vcpu *unclaimed(struct vcpu *vcpu, uint32_t imm)
+{
+    struct guest_reader reader = {.vm = vcpu->vm};
+    uint32_t word;
+
+    if (guest_read(&reader, vcpu->pc, &word, sizeof(word)) &&
+        word != HVC_A32(imm) && (word << 16 | word >> 16) != HVC_T32(imm))
+        return vcpu;
+    inject_undefined(vcpu);
+    return vcpu;
+}
+
+/* HVC #imm of a guest, imm not 0. */
+struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm)
+{
+    struct core *core = this_core();
+    struct trace_probe *probe = &probes[imm];
+
+    vcpu->pc -= 4;
+    if (imm >= TRACE_MAX_PROBES || probe->state != TRACE_PROBE_ARMED ||
+        probe->vm != vcpu->vm->id || probe->va != vcpu->pc || probe->emulation == EMULATE_NONE)
+        return unclaimed(vcpu, imm);
+    probe->hits[core->id]++;
+    if (probe->flags & TRACE_PROBE_RECORD)
+        record_hit(core, vcpu, probe, imm);
+    emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
+    return core->resched ? schedule() : vcpu;
+}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The host's names of what the hypervisor can do, against images/abi/emulation.h."""
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator.probe import emulation
+from orchestrator.probe.emulation import Emulation, Flag, Operation
+
+ABI = Path(__file__).parents[2] / "images" / "abi"
+CONSTANTS: dict[str, int] = {
+    **{f"EMULATE_{member.name}": member.value for member in (*Emulation, *Flag)},
+    **{f"SHIFT_{member.name}": member.value for member in emulation.Shift},
+    **{f"BITFIELD_{member.name}": member.value for member in emulation.Bitfield},
+    **{f"SATURATE_{member.name}": member.value for member in emulation.Saturate},
+    **{f"ACCESS_{member.name}": member.value for member in emulation.Access},
+    **{f"ALU_{name}": index for index, name in enumerate(emulation.ALU)},
+    **{f"OP_{name}": index for index, name in enumerate(emulation.REGISTER)},
+    **{f"LONG_{name}": index for index, name in enumerate(emulation.LONG)},
+    **{f"CP15_{name}": index for index, name in enumerate(emulation.CP15)},
+    "EMULATE_CLASSES": len(Emulation),
+    "EMULATE_AL": emulation.AL,
+    "EMULATE_NO_REG": emulation.NO_REG,
+}
+FIELDS = ("cond", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extra")
+
+
+@pytest.fixture(scope="module")
+def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Constants and offsets as the host's compiler sees them."""
+    names = [*CONSTANTS, *(f"offsetof(struct emulation_operand, {name})" for name in FIELDS)]
+    lines = "\n".join(f'    printf("%s=%d\\n", "{name}", (int)({name}));' for name in names)
+    directory = tmp_path_factory.mktemp("header")
+    source = directory / "print.c"
+    source.write_text(
+        "#include <stddef.h>\n#include <stdio.h>\n"
+        f'#include "emulation.h"\nint main(void)\n{{\n{lines}\n}}\n'
+    )
+    compiler = shutil.which("gcc")
+    assert compiler, "the tests need the host's gcc: apt install gcc"
+    program = directory / "print"
+    subprocess.run([compiler, f"-I{ABI}", "-o", program, source], check=True)
+    output = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    return {name: int(value) for name, value in (line.split("=") for line in output.splitlines())}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_name_has_the_number_of_the_header(header: dict[str, int], name: str) -> None:
+    assert header[name] == CONSTANTS[name]
+
+
+def test_operand_is_packed_as_the_header_has_it(header: dict[str, int]) -> None:
+    operation = Operation(
+        emulation=Emulation.LOAD,
+        cond=1,
+        op=2,
+        flags=Flag.PRE,
+        shift=4,
+        rd=5,
+        rn=6,
+        rm=7,
+        ra=8,
+        value=-4,
+        extra=0x12345678,
+    )
+    raw = struct.pack("<4I", *operation.packed())
+    offsets = [header[f"offsetof(struct emulation_operand, {name})"] for name in FIELDS]
+    assert [raw[offset] for offset in offsets[:8]] == [1, 2, 16, 4, 5, 6, 7, 8]
+    assert struct.unpack_from("<i", raw, offsets[8]) == (-4,)
+    assert struct.unpack_from("<I", raw, offsets[9]) == (0x12345678,)
