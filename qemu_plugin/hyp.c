@@ -8,7 +8,6 @@
 #include "../images/abi/trace.h"
 #include "board.h"
 #include "hits.h"
-#include "ledger.h"
 #include "ring.h"
 #include "slices.h"
 
@@ -122,6 +121,20 @@ void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size
     } else if (decode_is_doorbell(code)) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_doorbell, PLUGIN_NO_REGS, NULL);
     }
+}
+
+void hyp_save(struct ledger *saved)
+{
+    *saved = ledger;
+}
+
+bool hyp_load(const struct ledger *saved)
+{
+    if (!ledger_is_sound(saved)) {
+        return false;
+    }
+    ledger = *saved;
+    return true;
 }
 
 void hyp_counters(struct channel_counters *counters)

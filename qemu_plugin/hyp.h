@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "decode.h"
+#include "ledger.h"
 #include "protocol.h"
 #include "qemu_api.h"
 
@@ -36,6 +37,10 @@ struct hyp_guest hyp_guest(unsigned int core);
 
 /* Instructions that a core has executed, as of the instruction `distance` before the block's end. */
 uint64_t hyp_executed(unsigned int core, unsigned int distance);
+
+/* The counts so far, and those of a machine that was saved. False: they make no sense. */
+void hyp_save(struct ledger *saved);
+bool hyp_load(const struct ledger *saved);
 
 /* One for each core. */
 void hyp_counters(struct channel_counters *counters);

@@ -12,6 +12,16 @@ void ledger_init(struct ledger *ledger, unsigned int first_owner)
     }
 }
 
+bool ledger_is_sound(const struct ledger *ledger)
+{
+    for (unsigned int i = 0; i < LEDGER_CORES; i++) {
+        if (ledger->core[i].owner >= LEDGER_OWNERS) {
+            return false;
+        }
+    }
+    return ledger->running < LEDGER_CORES;
+}
+
 void ledger_turn(struct ledger *ledger, uint64_t now, unsigned int core)
 {
     ledger->core[ledger->running].executed += now - ledger->turn_began;

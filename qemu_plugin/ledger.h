@@ -7,6 +7,7 @@
 #ifndef PLUGIN_LEDGER_H
 #define PLUGIN_LEDGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LEDGER_CORES 8u
@@ -29,6 +30,9 @@ struct ledger {
 };
 
 void ledger_init(struct ledger *ledger, unsigned int first_owner);
+
+/* Whether one that comes from outside can be used. */
+bool ledger_is_sound(const struct ledger *ledger);
 
 /* Another core, or the same one again, runs from now on. */
 void ledger_turn(struct ledger *ledger, uint64_t now, unsigned int core);

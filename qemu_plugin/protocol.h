@@ -30,6 +30,7 @@ enum channel_operation {
     CHANNEL_PROBE_COUNTS = 7,
     CHANNEL_STOP_AT = 8,
     CHANNEL_COUNTERS = 9,
+    CHANNEL_STATE = 10, /* bytes that mean nothing to a client: out if none come in */
 };
 
 enum channel_status {

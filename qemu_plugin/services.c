@@ -16,6 +16,7 @@
 #include "instrument.h"
 #include "places.h"
 #include "qemu_api.h"
+#include "slices.h"
 
 #define NAME_BYTES 32
 
@@ -209,6 +210,36 @@ static void serve_counters(const uint8_t *payload, uint32_t bytes, struct reply 
     reply_with(reply, counters, board_cores() * sizeof(counters[0]));
 }
 
+/* What QEMU's own saved state lacks. Only the very same plugin reads it. */
+struct state {
+    struct slices_plan plan;
+    struct ledger ledger;
+};
+
+static void serve_state(const uint8_t *payload, uint32_t bytes, struct reply *reply)
+{
+    struct state state;
+
+    if (!board_deterministic()) {
+        reply_error(reply, CHANNEL_CANNOT, "only the deterministic clock goes on where it was");
+        return;
+    }
+    if (bytes == 0) {
+        memset(&state, 0, sizeof(state));
+        slices_save(&state.plan);
+        hyp_save(&state.ledger);
+        reply_with(reply, &state, sizeof(state));
+        return;
+    }
+    if (bytes == sizeof(state)) {
+        memcpy(&state, payload, sizeof(state));
+        if (slices_load(&state.plan) && hyp_load(&state.ledger)) {
+            return;
+        }
+    }
+    reply_error(reply, CHANNEL_BAD, "this is no state of this board");
+}
+
 #define MOST (CHANNEL_MAX_BYTES - (uint32_t)sizeof(struct channel_header))
 
 static const struct operation known[] = {
@@ -225,6 +256,7 @@ static const struct operation known[] = {
     [CHANNEL_STOP_AT] = {"STOP_AT", true, sizeof(struct channel_address),
                          sizeof(struct channel_address), serve_stop_at},
     [CHANNEL_COUNTERS] = {"COUNTERS", false, 0, 0, serve_counters},
+    [CHANNEL_STATE] = {"STATE", true, 0, sizeof(struct state), serve_state},
 };
 
 void services_serve(uint16_t operation, const uint8_t *payload, uint32_t bytes,

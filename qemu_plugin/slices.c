@@ -142,6 +142,27 @@ void slices_yield(void)
     yielded = true;
 }
 
+void slices_save(struct slices_plan *plan)
+{
+    *plan = (struct slices_plan){
+        .slice_end_ns = slice_end_ns, .running = running, .last = last, .yielded = yielded};
+}
+
+bool slices_load(const struct slices_plan *plan)
+{
+    find_cores();
+    if (plan->running < NO_CORE || plan->running >= core_count || plan->last < 0 ||
+        plan->last >= core_count) {
+        return false;
+    }
+    slice_end_ns = plan->slice_end_ns;
+    running = plan->running;
+    last = plan->last;
+    yielded = plan->yielded != 0;
+    resumed = running != NO_CORE;
+    return true;
+}
+
 void slices_freeze(void)
 {
     frozen = true;

@@ -5,6 +5,7 @@
 #ifndef PLUGIN_SLICES_H
 #define PLUGIN_SLICES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -24,6 +25,20 @@ void slices_boundary(void);
 
 /* The running core has nothing to do but to wait for another one (WFE, YIELD). */
 void slices_yield(void);
+
+/* Where the plan stands, for a machine that is saved now and goes on elsewhere. */
+struct slices_plan {
+    int64_t slice_end_ns;
+    int32_t running;
+    int32_t last;
+    uint32_t yielded;
+    uint32_t reserved;
+};
+
+void slices_save(struct slices_plan *plan);
+
+/* False: that is no plan for this board. The machine is stopped. */
+bool slices_load(const struct slices_plan *plan);
 
 /* No core runs any more until the machine goes on after a stop. */
 void slices_freeze(void);

@@ -59,6 +59,7 @@ class Operation(enum.IntEnum):
     PROBE_COUNTS = 7
     STOP_AT = 8
     COUNTERS = 9
+    STATE = 10
 
 
 class Status(enum.IntEnum):
@@ -349,6 +350,24 @@ class PluginChannel:
             )
             for row in COUNTERS.iter_unpack(reply)
         )
+
+    async def save_state(self) -> bytes:
+        """What `QemuMachine.save_state` lacks, of the stopped machine.
+
+        Raises:
+            ChannelError: The machine runs, or the clock is not deterministic.
+            MachineError: QEMU is gone.
+        """
+        return await self._ask(Operation.STATE)
+
+    async def load_state(self, state: bytes) -> None:
+        """Completes `QemuMachine.load_state`, before the machine goes on.
+
+        Raises:
+            ChannelError: It is not of this board, or the machine runs.
+            MachineError: QEMU is gone.
+        """
+        await self._ask(Operation.STATE, state)
 
     def _counts(self, reply: bytes) -> ProbeCounts:
         hits, recorded, *cpu_hits = self._unpack(COUNTS, reply)

@@ -17,6 +17,9 @@ from orchestrator.machine.board import BOARD_UARTS, SERIAL_PORTS, Blob, Layout, 
 HYPERVISOR_CONSOLE: Final = "hypervisor"
 """Name of the hypervisor's log among the consoles; no VM is called so."""
 
+INCOMING: Final = ("-incoming", "defer")
+"""Added to a command: the machine waits for `QemuMachine.load_state` before it can run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:

@@ -151,6 +151,31 @@ class QemuMachine:
         await self._execute("stop")
         self.state = MachineState.PAUSED
 
+    async def save_state(self, path: Path) -> None:
+        """Writes the whole state of the stopped machine to a file. It can go on afterwards.
+
+        Raises:
+            MachineError: QEMU ended, refused, or could not write; the file may be there in part.
+        """
+        await self._migrate("migrate", path)
+
+    async def load_state(self, path: Path) -> None:
+        """Puts a saved state into a machine that was started with `command.INCOMING`.
+
+        The machine is as it was when it was saved, and stopped.
+
+        Raises:
+            MachineError: QEMU ended or refused: the state is damaged, or of another machine.
+        """
+        await self._migrate("migrate-incoming", path)
+
+    async def _migrate(self, command: str, path: Path) -> None:
+        await self._execute(command, {"uri": f"file:{path}"})
+        while (status := (await self._execute("query-migrate")).get("status")) != "completed":
+            if status in ("failed", "cancelled"):
+                raise MachineError(f"{path}: `{command}` failed", details=self.last_words())
+            await asyncio.sleep(_POLL_S)
+
     async def events(self) -> AsyncGenerator[Message, None]:
         """QMP events as they come; ends with the process, after its last event."""
         process = self._running_process()
@@ -208,9 +233,9 @@ class QemuMachine:
             return StorageError(message, details=details)
         return MachineError(f"QEMU was killed by {name}", details=details)
 
-    async def _execute(self, command: str) -> Any:
+    async def _execute(self, command: str, arguments: dict[str, object] | None = None) -> Any:
         try:
-            return await self._qmp.execute(command)
+            return await self._qmp.execute(command, arguments)
         except ExecuteError as error:
             raise MachineError(f"QEMU refused `{command}`: {error}") from error
         except QMPError as error:

@@ -15,7 +15,7 @@ from orchestrator import config
 from orchestrator.images import sources
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import PluginChannel
-from orchestrator.machine.command import Paths, console_names, qemu_command
+from orchestrator.machine.command import INCOMING, Paths, console_names, qemu_command
 from orchestrator.machine.elf import read_elf
 from orchestrator.machine.layout import plan
 from orchestrator.machine.private_dir import private_dir
@@ -84,7 +84,9 @@ def rtos_functions() -> dict[str, int]:
 
 
 @asynccontextmanager
-async def _board(folder: Path, toml: str, *, stop_ns: int | None = None) -> AsyncIterator[Board]:
+async def _board(
+    folder: Path, toml: str, *, stop_ns: int | None = None, state: Path | None = None
+) -> AsyncIterator[Board]:
     (folder / "board.toml").write_text(toml)
     wanted = config.load(folder / "board.toml")
     elves = {
@@ -118,14 +120,18 @@ async def _board(folder: Path, toml: str, *, stop_ns: int | None = None) -> Asyn
         )
         assert paths.channel
         machine = QemuMachine(
-            qemu_command(layout, wanted, paths, stop_ns=stop_ns),
+            [*qemu_command(layout, wanted, paths, stop_ns=stop_ns), *(INCOMING if state else ())],
             qmp_path=paths.qmp,
             stderr_path=folder / "qemu.log",
         )
         async with machine:
             await machine.start(timeout_s=START_S)
+            if state:
+                await machine.load_state(state / "machine")
             with GuestRam.of_process(machine.pid) as ram:
                 async with await PluginChannel.connect(paths.channel) as channel:
+                    if state:
+                        await channel.load_state((state / "plugin").read_bytes())
                     yield Board(
                         layout=layout, machine=machine, channel=channel, ram=ram, paths=paths
                     )
@@ -136,13 +142,13 @@ BoardMaker = Callable[..., AbstractAsyncContextManager[Board]]
 
 @pytest.fixture
 def board(tmp_path: Path) -> BoardMaker:
-    """Makes a board of a config's text; its guests are bare-metal ELFs."""
+    """Makes a board of a config's text, or of a saved state; its guests are bare-metal ELFs."""
 
     def make(
-        toml: str, *, stop_ns: int | None = None, name: str = "board"
+        toml: str, *, stop_ns: int | None = None, name: str = "board", state: Path | None = None
     ) -> AbstractAsyncContextManager[Board]:
         folder = tmp_path / name
         folder.mkdir()
-        return _board(folder, toml, stop_ns=stop_ns)
+        return _board(folder, toml, stop_ns=stop_ns, state=state)
 
     return make
