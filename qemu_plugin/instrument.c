@@ -24,16 +24,19 @@ struct stop {
 };
 
 static struct stop stops[CHANNEL_MAX_STOPS];
-static unsigned int stop_count; /* that wait, or have waited since the last look */
+static unsigned int stop_count; /* of those that wait or have waited */
 
-static void on_stop(unsigned int vcpu_index, void *opaque)
+/* Code that was translated for a point that is gone may run on: only those that wait count. */
+static void on_stop(unsigned int vcpu_index, void *pa)
 {
-    struct stop *stop = opaque;
-    bool waits = true;
-
     (void)vcpu_index;
-    if (atomic_compare_exchange_strong(&stop->waits, &waits, false)) {
-        clock_stop_here();
+    for (unsigned int i = 0; i < stop_count; i++) {
+        bool waits = true;
+
+        if (stops[i].pa == (uintptr_t)pa &&
+            atomic_compare_exchange_strong(&stops[i].waits, &waits, false)) {
+            clock_stop_here();
+        }
     }
 }
 
@@ -132,7 +135,9 @@ static void instrument_stops(plugin_insn *insn, uint64_t pa)
 {
     for (unsigned int i = 0; i < stop_count; i++) {
         if (stops[i].waits && stops[i].pa == pa) {
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_stop, PLUGIN_NO_REGS, &stops[i]);
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_stop, PLUGIN_NO_REGS,
+                                                   (void *)(uintptr_t)pa);
+            return;
         }
     }
 }

@@ -83,6 +83,18 @@ def rtos_functions() -> dict[str, int]:
     return {name: value for name, kind, value in rows if kind in {"t", "T"}}
 
 
+@pytest.fixture(scope="session")
+def places_elf() -> Path:
+    """The guest that is probed (images/bench/places.c)."""
+    return sources.build("bench").with_name("places.elf")
+
+
+@pytest.fixture(scope="session")
+def places_symbols(places_elf: Path) -> dict[str, int]:
+    """Addresses of its symbols."""
+    return {name: value for name, _, value in _symbols(places_elf)}
+
+
 @asynccontextmanager
 async def _board(
     folder: Path, toml: str, *, stop_ns: int | None = None, state: Path | None = None

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""HVCs as the plugin sees them: none missed, none twice, on the right core, with their cost.
+
+The guest (images/bench/places.c) calls eight places a known number of times on each of two vCPUs at
+once. These HVCs are nobody's, so the hypervisor gives the guest an undefined instruction for each,
+which the guest counts.
+"""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.records import FETCH
+
+pytestmark = pytest.mark.system
+
+PLACES = 8
+ROUNDS = 4000
+MODE_SVC = 0x13
+SP = 13
+
+
+def hvc(immediate: int) -> bytes:
+    """`HVC #immediate` in A32 (DDI 0406C, B9.3.4)."""
+    word = 0xE140_0070 | (immediate & 0xFFF0) << 4 | (immediate & 0xF)
+    return struct.pack("<I", word)
+
+
+def config_of(elf: Path) -> str:
+    return f"""
+[machine]
+cores = 2
+[clock]
+quantum = "50us"
+[vm.probed]
+type = "elf"
+image = "{elf}"
+ram = "4M"
+pin = [0, 1]
+"""
+
+
+@asynccontextmanager
+async def started(make: Any, elf: Path, symbols: dict[str, int]) -> AsyncIterator[Any]:
+    """The board at the first instruction of the guest's `run`, with the number of rounds set."""
+    async with make(config_of(elf)) as board:
+        await board.channel.stop_at(board.pa(0, symbols["run"]))
+        await board.run_to_stop()
+        board.ram.write(board.pa(0, symbols["rounds"]), struct.pack("<I", ROUNDS))
+        yield board
+
+
+def test_every_hit_is_counted_on_its_core(
+    board: Any, places_elf: Path, places_symbols: dict[str, int], tmp_path: Path
+) -> None:
+    """Two cores at once, eight probes: N of each on each core, by plugin, stream and guest."""
+
+    async def act() -> None:
+        fetches = np.zeros(1, FETCH)
+        fetches[0]["base"], fetches[0]["derefs"], fetches[0]["bytes"] = SP, 1, 4
+        async with started(board, places_elf, places_symbols) as made:
+            channel = made.channel
+            reader = RingReader(plugin_rings(made.paths.ring, 2), tmp_path / "trace")
+            reader.start()
+            try:
+                for i in range(PLACES):
+                    va = places_symbols[f"place_{i}"]
+                    pa = made.pa(0, va)
+                    probe = PluginProbe(
+                        id=0x1230 + i, mode=ProbeMode.HVC, vm=0, va=va, pa=pa, fetches=fetches
+                    )
+                    await channel.add_probe(probe)
+                    await channel.write_physical(pa, hvc(probe.id))
+                await channel.stop_at(made.pa(0, places_symbols["all_done"]))
+                await made.run_to_stop()
+                counts = [await channel.probe_counts(0x1230 + i) for i in range(PLACES)]
+                assert [each.cpu_hits for each in counts] == [(ROUNDS, ROUNDS)] * PLACES
+                undefined = made.ram.read(made.pa(0, places_symbols["undefined_count"]), 8)
+                assert struct.unpack("<2I", undefined) == (PLACES * ROUNDS,) * 2
+                streams = reader.finish()
+            finally:
+                reader.discard()
+        for core in range(2):
+            records = read_stream(streams[f"plugin-{core}"].path)
+            assert len(records) == PLACES * ROUNDS
+            assert np.all(records["id"] == 0x1230 + np.arange(len(records)) % PLACES)
+            assert np.all(records["cpu"] == core)
+            assert np.all(records["vcpu"] == core)
+            assert np.all(records["vm"] == 0)
+            assert np.all(records["cpsr"] & 0x1F == MODE_SVC)
+            assert np.all(records["valid"] == 1)
+            place_of = [places_symbols[f"place_{i}"] for i in range(PLACES)]
+            assert np.all(records["pc"] == np.resize(place_of, len(records)))
+            assert len(set(records["sp"])) == 1
+            # Trap, injected exception, the guest's handler; nobody else runs on the core.
+            gaps = np.diff(records["time_ns"].astype(np.int64))
+            costs = records["cost"].astype(np.int64)
+            assert np.all((costs > 20) & (costs < 400))
+            assert np.all(gaps > costs[:-1])
+
+    asyncio.run(act())
