@@ -14,6 +14,7 @@ from typing import Final
 from orchestrator.errors import CheckFailed
 
 COUNT: Final = r"^COUNT\|(?P<count>[\d.]+)\|"
+RUNS: Final = r"^RUNS\|(?P<count>\d+)\|"
 TIME: Final = r"^TIME\|(?P<ns>\d+)\|"
 TRACED: Final = re.compile(r"^TRACED\|(\d+)$", re.MULTILINE)
 
@@ -78,4 +79,5 @@ def _last(pattern: str, text: str, what: str) -> str:
             f"{what}: its output has no line that fits {pattern!r}; the end of it:",
             details=text.splitlines()[-10:],
         )
-    return found[-1][1]
+    last = found[-1]
+    return last["count"] if "count" in last.re.groupindex else last[1]

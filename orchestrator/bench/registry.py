@@ -9,13 +9,17 @@ How much work each does is chosen so that its run takes a few seconds of host ti
 some ten with the function tracer.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
+from orchestrator.bench import lines
 from orchestrator.bench.lines import Reading
+from orchestrator.config import Config
+from orchestrator.errors import UsageError
 
 Group = Literal["unixbench", "kernels", "scheduler", "rtos", "user"]
 
@@ -92,6 +96,7 @@ def _script(name: str, about: str, runs: int, copies: int) -> Benchmark:
         unit="run",
         command=("/bench/timed", str(runs), str(copies), "/bench/script.sh"),
         programs=("timed", "script.sh"),
+        reading=Reading(count=lines.RUNS),
     )
 
 
@@ -160,6 +165,7 @@ _BENCHMARKS: Final = (
                 package="rt-tests", path="usr/bin/hackbench", libraries=("libc6", "libnuma1")
             ),
         ),
+        reading=Reading(count=lines.RUNS),
     ),
     Benchmark(
         name="cyclictest",
@@ -177,11 +183,12 @@ _BENCHMARKS: Final = (
             ),
         ),
         reading=Reading(
+            count=lines.RUNS,
             figures={
                 "latency_min_ns": r"^T: 0 .*Min: +(\d+)",
                 "latency_mean_ns": r"^T: 0 .*Avg: +(\d+)",
                 "latency_max_ns": r"^T: 0 .*Max: +(\d+)",
-            }
+            },
         ),
     ),
     _rtos("switch", "context switch between two tasks", "switch"),
@@ -195,3 +202,26 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = MappingProxyType(
 
 UNIXBENCH: Final = tuple(each.name for each in _BENCHMARKS if each.group == "unixbench")
 """The tests of the paper's table."""
+
+
+def benchmarks(config: Config | None = None) -> dict[str, Benchmark]:
+    """All benchmarks by name: the table's, and those that a config file brings along.
+
+    Raises:
+        UsageError: The config file has a benchmark of a name that is in the table.
+    """
+    known = dict(BENCHMARKS)
+    for own in config.benches if config else ():
+        if own.name in known:
+            raise UsageError(f"[bench.{own.name}]: there is a benchmark of that name already")
+        known[own.name] = Benchmark(
+            name=own.name,
+            about=f"{own.path.name} {shlex.join(own.args)}".strip(),
+            group="user",
+            unit=own.unit,
+            command=("/bench/timed", "1", "1", f"/bench/{own.name}", *own.args),
+            programs=("timed",),
+            files={own.name: own.path},
+            reading=Reading(count=own.count or lines.COUNT),
+        )
+    return known

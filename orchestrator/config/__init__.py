@@ -6,14 +6,16 @@ hold between them), `probes` (probes as text), `faults` (how faults are told). T
 them together.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.config.checks import ProbeDraft, VmDraft, check, check_probes
 from orchestrator.config.faults import Faults, did_you_mean
 from orchestrator.config.model import (
+    BenchConfig,
     ClockConfig,
     Config,
     ElfVm,
@@ -25,10 +27,11 @@ from orchestrator.config.model import (
     VmConfig,
 )
 from orchestrator.config.probes import split_place
-from orchestrator.config.schema import TABLES, VM_TYPES, Draft, ProbeTable, read_table
+from orchestrator.config.schema import TABLES, VM_TYPES, BenchTable, Draft, ProbeTable, read_table
 from orchestrator.errors import ConfigError
 
 __all__ = [
+    "BenchConfig",
     "ClockConfig",
     "Config",
     "ElfVm",
@@ -69,6 +72,7 @@ def load(path: Path) -> Config:
         raw.get("vm", {}), base=base, direct=machine.hypervisor == "none", faults=faults
     )
     probes = _read_probes(raw.get("probe", []), base=base, faults=faults)
+    benches = _read_benches(raw.get("bench", {}), base=base, faults=faults)
     trace = TraceConfig(**drafts["trace"].values)
     check(machine=machine, machine_wrong=drafts["machine"].wrong, vms=vms, faults=faults)
     check_probes(machine=machine, trace=trace, vms=vms, probes=probes, faults=faults)
@@ -81,10 +85,12 @@ def load(path: Path) -> Config:
         timeouts=timeouts,
         trace=trace,
         probes=tuple(draft.probe for draft in probes),
+        benches=benches,
     )
 
 
-_TOP_LEVEL = (*TABLES, "vm", "probe")
+_BENCH_NAME: Final = re.compile(r"[a-z0-9_-]{1,32}")
+_TOP_LEVEL = (*TABLES, "vm", "probe", "bench")
 
 
 def _read(path: Path) -> str:
@@ -131,6 +137,23 @@ def _read_probes(raw: object, *, base: Path, faults: Faults) -> list[ProbeDraft]
             ProbeDraft(key=key, probe=probe, given=frozenset(draft.values), wrong=draft.wrong)
         )
     return drafts
+
+
+def _read_benches(raw: object, *, base: Path, faults: Faults) -> tuple[BenchConfig, ...]:
+    if not isinstance(raw, Mapping):
+        faults.add(("bench",), "must hold one table a benchmark: [bench.NAME]")
+        return ()
+    benches = []
+    for name, table in raw.items():
+        key = ("bench", str(name))
+        if not _BENCH_NAME.fullmatch(name):
+            faults.add(key, "a benchmark's name is 1 to 32 characters of a-z, 0-9, _ and -")
+        draft = read_table(BenchTable, table, key=key, base=base, faults=faults)
+        if "path" in draft.values:
+            benches.append(BenchConfig(name=str(name), **draft.values))
+        elif "path" not in draft.wrong:
+            faults.add((*key, "path"), "is missing; name a program for ARM, or a script")
+    return tuple(benches)
 
 
 def _read_vm(name: str, raw: object, *, base: Path, direct: bool, faults: Faults) -> VmDraft:

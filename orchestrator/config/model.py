@@ -169,6 +169,26 @@ class TraceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """A user's own benchmark: a program that runs in Linux.
+
+    Attributes:
+        name: What the user types, 1..32 characters of a-z, 0-9, "_" and "-".
+        path: The program: a static ARM program, or a script.
+        args: Its arguments.
+        unit: What one operation is.
+        count: Regular expression that finds the number of operations, in its group "count", in a
+            line of the program's output; None: the form of UnixBench, ``COUNT|x|y|unit``.
+    """
+
+    name: str
+    path: Path
+    args: tuple[str, ...] = ()
+    unit: str = "operation"
+    count: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One config file, checked.
 
@@ -184,6 +204,7 @@ class Config:
     timeouts: Timeouts = field(default_factory=Timeouts)
     trace: TraceConfig = field(default_factory=TraceConfig)
     probes: tuple[ProbeConfig, ...] = ()
+    benches: tuple[BenchConfig, ...] = ()
 
     @property
     def linux_vms(self) -> tuple[LinuxVm, ...]:

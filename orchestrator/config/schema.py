@@ -71,6 +71,12 @@ def _regex(value: str) -> str:
     return value
 
 
+def _counting(value: str) -> str:
+    if "count" not in re.compile(_regex(value)).groupindex:
+        raise ValueError('has no group "count", such as (?P<count>[0-9]+)')
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
@@ -200,6 +206,15 @@ class ProbeTable(_Table):
     from_ns: Duration | None = Field(None, alias="from")
     until_ns: Duration | None = Field(None, alias="until")
     tasks: bool | None = None
+
+
+class BenchTable(_Table):
+    """``[bench.NAME]``."""
+
+    path: HostFile | None = None
+    args: Annotated[list[str], AfterValidator(tuple)] | None = None
+    unit: Annotated[str, Field(min_length=1, pattern=r"^[ -~]*$", max_length=64)] | None = None
+    count: Annotated[str, Field(min_length=1), AfterValidator(_counting)] | None = None
 
 
 class _VmTable(_Table):

@@ -316,9 +316,12 @@ def test_example_says_the_true_defaults(tmp_path: Path) -> None:
         example.timeouts,
     )
     # Probes have no default; the examples must be sound, though.
-    made_real += "[trace]" + re.sub(r"^# (\w+ = |\[\[)", r"\1", examples, flags=re.MULTILINE)
-    (probe,) = load_text(tmp_path, made_real).probes
+    (tmp_path / "my-bench").touch()
+    made_real += "[trace]" + re.sub(r"^# (\w+ = |\[)", r"\1", examples, flags=re.MULTILINE)
+    loaded = load_text(tmp_path, made_real)
+    (probe,) = loaded.probes
     assert probe.vm == "rtos"
+    assert [(bench.name, bench.args) for bench in loaded.benches] == [("mine", ("1000",))]
 
 
 def test_example_shows_every_key() -> None:
@@ -327,6 +330,7 @@ def test_example_shows_every_key() -> None:
         *schema.TABLES.values(),
         *schema.VM_TYPES.values(),
         schema.ProbeTable,
+        schema.BenchTable,
     ]
     for table in tables:
         for key in schema.keys_of(table):
