@@ -9,20 +9,36 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from orchestrator import config
 from orchestrator.images import sources
 from orchestrator.machine.board import Layout
-from orchestrator.machine.channel import PluginChannel
+from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeCounts
 from orchestrator.machine.command import INCOMING, Paths, console_names, qemu_command
 from orchestrator.machine.elf import read_elf
 from orchestrator.machine.layout import plan
 from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
+from orchestrator.probe.emulation import Operation
+from orchestrator.probe.instruction import decode
+from orchestrator.records import HV_TRACE_PA, HV_TRACE_PROBES, PROBE
 
 START_S = 30.0
+PROBED = """
+[machine]
+cores = 2
+[clock]
+quantum = "50us"
+[vm.probed]
+type = "elf"
+image = "{elf}"
+ram = "4M"
+pin = [0, 1]
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +55,34 @@ class Board:
         """Where a bare-metal guest that maps its memory flat has an address."""
         layout = self.layout.vms[vm]
         return va - layout.ram_ipa + layout.ram_pa
+
+    async def place_hvc(self, probe: PluginProbe, *, first_fetch: int = 0, flags: int = 0) -> None:
+        """Has hypervisor and plugin know a probe, and writes its HVC over an A32 instruction."""
+        word = int.from_bytes(self.ram.read(probe.pa, 4), "little")
+        decoded = decode(word, va=probe.va, thumb=False)
+        assert isinstance(decoded, Operation)
+        entry = self.entry(probe.id)
+        entry["va"], entry["word"], entry["vm"], entry["flags"] = probe.va, word, probe.vm, flags
+        entry["emulation"], entry["operand"] = decoded.emulation, decoded.packed()
+        entry["first_fetch"], entry["fetch_count"] = first_fetch, len(probe.fetches)
+        entry["hits"], entry["taken"] = 0, 0
+        entry["state"] = 1
+        await self.channel.add_probe(probe)
+        await self.channel.write_physical(probe.pa, hvc(probe.id))
+
+    async def lift_hvc(self, probe: PluginProbe) -> ProbeCounts:
+        """Undoes `place_hvc`, in the opposite order."""
+        entry = self.entry(probe.id)
+        word = int(entry["word"][0])
+        await self.channel.write_physical(probe.pa, word.to_bytes(4, "little"))
+        counts = await self.channel.remove_probe(probe.id)
+        entry["state"] = 0
+        return counts
+
+    def entry(self, probe_id: int) -> NDArray[np.void]:
+        """The probe's entry in the hypervisor's table."""
+        pa = HV_TRACE_PA + HV_TRACE_PROBES + probe_id * PROBE.itemsize
+        return self.ram.view(pa, PROBE, 1)
 
     async def run_to_stop(self) -> None:
         """Lets the machine go on until it stops by itself."""
@@ -58,6 +102,15 @@ class Board:
                 if event["event"] == "STOP":
                     return
         raise self.machine.death()
+
+
+BoardMaker = Callable[..., AbstractAsyncContextManager[Board]]
+
+
+def hvc(immediate: int) -> bytes:
+    """`HVC #immediate` in A32 (DDI 0406C, B9.3.4)."""
+    word = 0xE140_0070 | (immediate & 0xFFF0) << 4 | (immediate & 0xF)
+    return word.to_bytes(4, "little")
 
 
 @cache
@@ -93,6 +146,25 @@ def places_elf() -> Path:
 def places_symbols(places_elf: Path) -> dict[str, int]:
     """Addresses of its symbols."""
     return {name: value for name, _, value in _symbols(places_elf)}
+
+
+@pytest.fixture
+def probed_board(
+    board: BoardMaker, places_elf: Path, places_symbols: dict[str, int]
+) -> Callable[[int], AbstractAsyncContextManager[Board]]:
+    """Makes a board whose one guest, on two cores, is about to call its places so many times."""
+
+    @asynccontextmanager
+    async def make(rounds: int) -> AsyncIterator[Board]:
+        toml = PROBED.format(elf=places_elf)
+        async with board(toml) as made:
+            await made.channel.stop_at(made.pa(0, places_symbols["run"]))
+            await made.run_to_stop()
+            rounds_pa = made.pa(0, places_symbols["rounds"])
+            made.ram.write(rounds_pa, rounds.to_bytes(4, "little"))
+            yield made
+
+    return make
 
 
 @asynccontextmanager
@@ -147,9 +219,6 @@ async def _board(
                     yield Board(
                         layout=layout, machine=machine, channel=channel, ram=ram, paths=paths
                     )
-
-
-BoardMaker = Callable[..., AbstractAsyncContextManager[Board]]
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ which the guest counts.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,39 +32,15 @@ def hvc(immediate: int) -> bytes:
     return struct.pack("<I", word)
 
 
-def config_of(elf: Path) -> str:
-    return f"""
-[machine]
-cores = 2
-[clock]
-quantum = "50us"
-[vm.probed]
-type = "elf"
-image = "{elf}"
-ram = "4M"
-pin = [0, 1]
-"""
-
-
-@asynccontextmanager
-async def started(make: Any, elf: Path, symbols: dict[str, int]) -> AsyncIterator[Any]:
-    """The board at the first instruction of the guest's `run`, with the number of rounds set."""
-    async with make(config_of(elf)) as board:
-        await board.channel.stop_at(board.pa(0, symbols["run"]))
-        await board.run_to_stop()
-        board.ram.write(board.pa(0, symbols["rounds"]), struct.pack("<I", ROUNDS))
-        yield board
-
-
 def test_every_hit_is_counted_on_its_core(
-    board: Any, places_elf: Path, places_symbols: dict[str, int], tmp_path: Path
+    probed_board: Any, places_symbols: dict[str, int], tmp_path: Path
 ) -> None:
     """Two cores at once, eight probes: N of each on each core, by plugin, stream and guest."""
 
     async def act() -> None:
         fetches = np.zeros(1, FETCH)
         fetches[0]["base"], fetches[0]["derefs"], fetches[0]["bytes"] = SP, 1, 4
-        async with started(board, places_elf, places_symbols) as made:
+        async with probed_board(ROUNDS) as made:
             channel = made.channel
             reader = RingReader(plugin_rings(made.paths.ring, 2), tmp_path / "trace")
             reader.start()

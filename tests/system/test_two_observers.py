@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""The plugin and the hypervisor see the same traps: same events, same order, same times, same words.
+
+Each reads registers, memory and time in its own way, and neither knows of the other. The guest
+(images/bench/places.c) calls eight places on two vCPUs at once, each with an HVC in the place of its
+first instruction, which the hypervisor emulates.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from orchestrator import records
+from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
+
+pytestmark = pytest.mark.system
+
+PLACES = 8
+ROUNDS = 13_000
+RECORD_HITS = 4
+FIRST_ID = 7000
+FIRST_FETCH = 100
+HVC_WORDS = [0xE140_0070 | (id_ & 0xFFF0) << 4 | (id_ & 0xF) for id_ in range(7000, 7008)]
+SLICE_NS = 25_000
+"""Two cores that are always busy share the quantum."""
+
+FETCHES = np.zeros(6, records.FETCH)
+FETCHES[0] = (0, 4, 0, 0, 0, (0,) * 6)  # r0
+FETCHES[1] = (13, 8, 0, 1, 0, (4, 0, 0, 0, 0, 0))  # two words of the stack
+FETCHES[2] = (15, 4, 0, 1, 0, (0,) * 6)  # the word at pc, which is the HVC
+FETCHES[3] = (17, 2, 0, 1, 0x4020_0000, (2, 0, 0, 0, 0, 0))  # a halfword of the image
+FETCHES[4] = (17, 4, 0, 1, 0x7000_0000, (0,) * 6)  # nothing is there
+FETCHES[5] = (14, 4, 0, 2, 0, (0, 0x10, 0, 0, 0, 0))  # through lr: code taken for a pointer
+SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
+
+
+async def observed_run(make: Any, symbols: dict[str, int], folder: Path) -> dict[str, NDArray[Any]]:
+    """All streams of a run in which every place is called `ROUNDS` times on each core."""
+    async with make(ROUNDS) as board:
+        fetches_pa = records.HV_TRACE_PA + records.HV_TRACE_FETCHES
+        fetches_pa += FIRST_FETCH * records.FETCH.itemsize
+        board.ram.write(fetches_pa, FETCHES.tobytes())
+        for i in range(PLACES):
+            va = symbols[f"place_{i}"]
+            probe = PluginProbe(
+                id=FIRST_ID + i,
+                mode=ProbeMode.HVC,
+                vm=0,
+                va=va,
+                pa=board.pa(0, va),
+                fetches=FETCHES,
+            )
+            await board.place_hvc(probe, first_fetch=FIRST_FETCH, flags=RECORD_HITS)
+        reader = RingReader(
+            [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)], folder
+        )
+        reader.start()
+        try:
+            await board.channel.stop_at(board.pa(0, symbols["all_done"]))
+            await board.run_to_stop()
+            summaries = reader.finish()
+        finally:
+            reader.discard()
+        undefined = board.ram.read(board.pa(0, symbols["undefined_count"]), 8)
+        assert undefined == bytes(8), "each HVC was a probe's"
+        hits = [board.entry(FIRST_ID + i)["hits"][0, :3].tolist() for i in range(PLACES)]
+        assert hits == [[ROUNDS, ROUNDS, 0]] * PLACES
+    assert [summary.lost for summary in summaries.values()] == [0] * 4
+    return {name: read_stream(summary.path) for name, summary in summaries.items()}
+
+
+def test_both_observers_tell_the_same(
+    probed_board: Any, places_symbols: dict[str, int], tmp_path: Path
+) -> None:
+    """More than 100,000 hits on each of two cores, held against each other one by one."""
+    streams = asyncio.run(observed_run(probed_board, places_symbols, tmp_path / "trace"))
+    for core in range(2):
+        plugin, hypervisor = streams[f"plugin-{core}"], streams[f"hypervisor-{core}"]
+        assert len(plugin) == len(hypervisor) == PLACES * ROUNDS > 100_000
+        for name in SAME:
+            assert np.array_equal(plugin[name], hypervisor[name]), name
+        assert np.all(plugin["id"] == FIRST_ID + np.arange(len(plugin)) % PLACES)
+        assert np.all(plugin["valid"] == 0b0011111), "all but the last two can be read"
+        assert np.all(plugin["word"][:, 0] == core), "r0 is what `run` was called with"
+        assert np.all(plugin["word"][:, 3] == np.resize(HVC_WORDS, len(plugin)))
+        # The hypervisor reads its clock a fixed number of instructions after the trap, in steps of
+        # 16 ns. If the core's slice ends in between, the other core's is in between as well.
+        late_ns = hypervisor["time_ns"].astype(np.int64) - plugin["time_ns"].astype(np.int64)
+        assert np.mean(late_ns < SLICE_NS) > 0.95
+        assert np.ptp(late_ns % SLICE_NS) == 15
+        assert np.all(hypervisor["time_ns"][:-1] < plugin["time_ns"][1:])
