@@ -36,6 +36,7 @@ class Format:
 
 FORMATS: Final[Mapping[str, Format]] = {
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
+    "perfetto": Format(file="trace.perfetto", about="ui.perfetto.dev", module="perfetto"),
 }
 """By the name that the command line knows."""
 

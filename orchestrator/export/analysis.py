@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: MIT
+"""What a timeline's events say together: who ran when, and how long something took to happen.
+
+Shared by the formats that show more than events. A result is columns, as the timeline is. A task
+runs from the switch to it until the next switch of its guest on that core; a guest runs from VM
+entry to VM exit, and the hypervisor between exit and entry.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.export.columns import column
+from orchestrator.trace.timeline import Timeline
+
+IDLE: Final = 0
+"""pid of the idle task of every core."""
+_TIME_BITS: Final = np.uint64(48)
+"""Room for a time in a sort key behind a task's number: 78 hours in ns."""
+_RUNNABLE: Final = frozenset({0, 0x100})
+"""`prev_state` of a task that was preempted: TASK_RUNNING, or Linux's mark for it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Runs:
+    """When tasks ran, in order of start.
+
+    Attributes:
+        start_ns: uint64[n].
+        end_ns: uint64[n].
+        cpu: uint16[n].
+        source: Position in `Timeline.sources`; uint8[n].
+        pid: int32[n].
+    """
+
+    start_ns: NDArray[np.uint64]
+    end_ns: NDArray[np.uint64]
+    cpu: NDArray[np.uint16]
+    source: NDArray[np.uint8]
+    pid: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+    @property
+    def duration_ns(self) -> NDArray[np.uint64]:
+        """uint64[n]."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stays:
+    """What the cores did as the hypervisor tells it, in order of start.
+
+    Attributes:
+        start_ns: uint64[n].
+        end_ns: uint64[n].
+        cpu: uint16[n].
+        name: "linux/0" (VM and vCPU) in the guest, or the reason of the exit; object[n] of str.
+        in_guest: Whether a guest ran, else the hypervisor; bool[n].
+    """
+
+    start_ns: NDArray[np.uint64]
+    end_ns: NDArray[np.uint64]
+    cpu: NDArray[np.uint16]
+    name: NDArray[np.object_]
+    in_guest: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Delays:
+    """How long tasks waited for a core, in order of the wait's end.
+
+    Attributes:
+        delay_ns: uint64[n].
+        source: Position in `Timeline.sources`; uint8[n].
+        pid: int32[n].
+    """
+
+    delay_ns: NDArray[np.uint64]
+    source: NDArray[np.uint8]
+    pid: NDArray[np.int32]
+
+
+def span_ns(timeline: Timeline) -> tuple[int, int]:
+    """Time of the first and of the last event; twice 0 without events."""
+    if not len(timeline):
+        return 0, 0
+    return int(timeline.time_ns[0]), int(timeline.time_ns[-1])
+
+
+def task_runs(timeline: Timeline) -> Runs:
+    """When each task ran, idle tasks included, from the `sched_switch` events of all guests.
+
+    What ran before a guest's first switch counts from the timeline's start, what ran last to its
+    end.
+    """
+    rows = timeline.rows("sched_switch")
+    begin, end = (np.array([each], np.uint64) for each in span_ns(timeline))
+    start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    cpu, source = [np.empty(0, np.uint16)], [np.empty(0, np.uint8)]
+    pid = [np.empty(0, np.int32)]
+    for lane in _lanes(timeline, rows):
+        times = timeline.time_ns[lane]
+        start_ns.append(np.concatenate([begin, times]))
+        end_ns.append(np.concatenate([times, end]))
+        cpu.append(np.full(len(lane) + 1, timeline.cpu[lane[0]], np.uint16))
+        source.append(np.full(len(lane) + 1, timeline.source[lane[0]], np.uint8))
+        pid.append(timeline.values(lane[:1], "prev_pid").astype(np.int32))
+        pid.append(timeline.values(lane, "next_pid").astype(np.int32))
+    starts, ends, cpus = np.concatenate(start_ns), np.concatenate(end_ns), np.concatenate(cpu)
+    order = np.lexsort((cpus, starts))
+    order = order[ends[order] > starts[order]]
+    return Runs(
+        start_ns=starts[order],
+        end_ns=ends[order],
+        cpu=cpus[order],
+        source=np.concatenate(source)[order],
+        pid=np.concatenate(pid)[order],
+    )
+
+
+def hypervisor_stays(timeline: Timeline) -> Stays:
+    """In which guest each core was, and why it was in the hypervisor; empty without such events."""
+    entries, exits = timeline.rows("vm_entry"), timeline.rows("vm_exit")
+    rows = np.sort(np.concatenate([entries, exits]))
+    names = np.empty(len(timeline) if len(rows) else 0, dtype=object)
+    if len(entries):
+        form = timeline.formats[int(timeline.event[entries[0]])]
+        vms = column(timeline, entries, form.field("vm"))
+        vcpus = column(timeline, entries, form.field("vcpu"))
+        names[entries] = [f"{vm}/{vcpu}" for vm, vcpu in zip(vms, vcpus, strict=True)]
+    if len(exits):
+        names[exits] = exit_reasons(timeline, exits)
+    is_entry = np.zeros(len(names), bool)
+    is_entry[entries] = True
+    starts, ends = [], []
+    for cpu in range(timeline.cores):
+        lane = rows[timeline.cpu[rows] == cpu]
+        starts.append(lane[:-1])
+        ends.append(lane[1:])
+    start = np.concatenate(starts)
+    end = np.concatenate(ends)
+    order = np.argsort(start)
+    start, end = start[order], end[order]
+    return Stays(
+        start_ns=timeline.time_ns[start],
+        end_ns=timeline.time_ns[end],
+        cpu=timeline.cpu[start],
+        name=names[start],
+        in_guest=is_entry[start],
+    )
+
+
+EXIT_REASONS: Final = {
+    0x01: "WFI/WFE",
+    0x03: "CP15 access",
+    0x04: "CP15 access",
+    0x07: "VFP access",
+    0x12: "HVC",
+    0x13: "SMC",
+    0x20: "instruction abort",
+    0x24: "data abort",
+    0x100: "interrupt",
+}
+"""Exception classes of HSR (DDI 0406C, B3.13.6), and the hypervisor's own number for interrupts."""
+IDLING: Final = EXIT_REASONS[0x01]
+
+
+def exit_reasons(timeline: Timeline, exits: NDArray[np.intp]) -> list[str]:
+    """Why guests were left, in words; of some `vm_exit` events, not none."""
+    reasons = timeline.values(exits, "reason").tolist()
+    return [EXIT_REASONS.get(each, f"class 0x{each:02x}") for each in reasons]
+
+
+def wakeup_delays(timeline: Timeline) -> Delays:
+    """From the first `sched_wakeup` of a task that does not run to its run."""
+    wakeups = timeline.rows("sched_wakeup")
+    if not len(wakeups):
+        return _no_delays()
+    return _delays(
+        timeline,
+        since=timeline.time_ns[wakeups],
+        source=timeline.source[wakeups],
+        pid=timeline.values(wakeups, "pid").astype(np.int32),
+    )
+
+
+def preemption_delays(timeline: Timeline) -> Delays:
+    """From a task's preemption to its next run."""
+    rows = timeline.rows("sched_switch")
+    if not len(rows):
+        return _no_delays()
+    state = timeline.values(rows, "prev_state")
+    pid = timeline.values(rows, "prev_pid").astype(np.int32)
+    rows, pid = (each[np.isin(state, list(_RUNNABLE)) & (pid != IDLE)] for each in (rows, pid))
+    return _delays(timeline, since=timeline.time_ns[rows], source=timeline.source[rows], pid=pid)
+
+
+def share_of_time(
+    start_ns: NDArray[np.uint64], end_ns: NDArray[np.uint64], edges_ns: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """How much of each window some intervals that do not overlap cover.
+
+    Args:
+        start_ns: In order; uint64[n].
+        end_ns: uint64[n].
+        edges_ns: Borders of the windows, in order; uint64[m + 1].
+
+    Returns:
+        0 to 1; float64[m].
+    """
+    # Time covered up to any instant is piecewise linear with the intervals' ends as its corners.
+    covered = np.concatenate([[0], np.cumsum(end_ns - start_ns)])
+    corners = np.empty(2 * len(start_ns))
+    corners[0::2], corners[1::2] = start_ns, end_ns
+    heights = np.empty(len(corners))
+    heights[0::2], heights[1::2] = covered[:-1], covered[1:]
+    if not len(corners):
+        return np.zeros(len(edges_ns) - 1)
+    edges = edges_ns.astype(np.float64)
+    shares: NDArray[np.float64] = np.diff(np.interp(edges, corners, heights)) / np.diff(edges)
+    return shares
+
+
+def _lanes(timeline: Timeline, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The rows of each guest on each core that has some."""
+    key = timeline.source[rows].astype(np.int64) << 16 | timeline.cpu[rows]
+    return [rows[key == each] for each in np.unique(key)]
+
+
+def _delays(
+    timeline: Timeline,
+    *,
+    since: NDArray[np.uint64],
+    source: NDArray[np.uint8],
+    pid: NDArray[np.int32],
+) -> Delays:
+    """From an instant at which a task was ready but did not run to its next run."""
+    switches = timeline.rows("sched_switch")
+    if not len(switches) or not len(since):
+        return _no_delays()
+    times, sources = timeline.time_ns[switches], timeline.source[switches]
+    ins = timeline.values(switches, "next_pid").astype(np.int32)
+    outs = timeline.values(switches, "prev_pid").astype(np.int32)
+    numbers = np.unique(np.concatenate([_task(sources, ins), _task(sources, outs)]))
+
+    def keys(of: NDArray[np.uint8], pids: NDArray[np.int32], at: NDArray[np.uint64]) -> Any:
+        number = np.searchsorted(numbers, _task(of, pids)).astype(np.uint64)
+        return number << _TIME_BITS | at
+
+    came, left, ready = (
+        keys(sources, ins, times), keys(sources, outs, times), keys(source, pid, since)
+    )  # fmt: skip
+    order = np.argsort(came, kind="stable")
+    came, came_time = came[order], times[order]
+    left = np.sort(left)
+    following = np.searchsorted(came, ready, side="left")
+    # What runs is switched away from before it is switched to: that is no wait.
+    next_in = _at(came, following)
+    next_out = _at(left, np.searchsorted(left, ready, side="right"))
+    known = np.flatnonzero((next_in >> _TIME_BITS == ready >> _TIME_BITS) & (next_in < next_out))
+    # Of several wake-ups before one run the first counts.
+    _, first = np.unique(following[known], return_index=True)
+    kept = known[first]
+    end = came_time[following[kept]]
+    order = np.argsort(end, kind="stable")
+    kept = kept[order]
+    return Delays(delay_ns=end[order] - since[kept], source=source[kept], pid=pid[kept])
+
+
+def _task(source: NDArray[np.uint8], pid: NDArray[np.int32]) -> NDArray[np.int64]:
+    """One number a task: guests number theirs without regard to each other."""
+    return source.astype(np.int64) << 32 | pid.astype(np.int64)
+
+
+def _at(keys: NDArray[np.uint64], positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """The keys at those positions, and the largest number behind their end."""
+    return np.append(keys, np.iinfo(np.uint64).max)[positions]
+
+
+def _no_delays() -> Delays:
+    return Delays(
+        delay_ns=np.empty(0, np.uint64), source=np.empty(0, np.uint8), pid=np.empty(0, np.int32)
+    )
