@@ -36,6 +36,7 @@ class Format:
 
 FORMATS: Final[Mapping[str, Format]] = {
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
+    "parquet": Format(file="trace.parquet", about="notebooks (pandas, polars)", module="table"),
     "perfetto": Format(file="trace.perfetto", about="ui.perfetto.dev", module="perfetto"),
 }
 """By the name that the command line knows."""
@@ -56,9 +57,10 @@ def write(timeline: Timeline, name: str, path: Path) -> None:
     try:
         writer = importlib.import_module(f"{__name__}.{FORMATS[name].module}")
     except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
         raise MissingToolError(
-            f"format {name}: the Python package {error.name} is not here; "
-            f"install it with: pip install {error.name}"
+            f"format {name}: the Python package {package} is not here; "
+            f"install it with: pip install {package}"
         ) from error
     with storage_errors(path):
         if path.is_dir() and not _is_replaceable(path):

@@ -5,7 +5,7 @@ Times have nine digits, as `trace-cmd report -t` prints them: the counter's step
 the kernel's six. Loss and contradictions are in the head, as comments.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
@@ -57,34 +57,49 @@ class Lines:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._symbols = symbolizer(timeline)
-        self._details: dict[int, _Details] = {}
+        self._formats: dict[int, _Details] = {}
         self._tasks = Memo(self._task)
 
-    def of(self, rows: NDArray[np.intp]) -> Sequence[str]:
+    def of(self, rows: NDArray[np.intp]) -> list[str]:
         """The lines of some events, in the order given, each with its newline."""
-        lines = np.empty(len(rows), dtype=object)
-        position = np.arange(len(rows))
+        return self._in_order(rows, self._lines)
+
+    def details(self, rows: NDArray[np.intp]) -> list[str]:
+        """What stands behind the event's name in the lines of some events."""
+        return self._in_order(rows, self._details)
+
+    def _in_order(
+        self,
+        rows: NDArray[np.intp],
+        make: Callable[[EventFormat, NDArray[np.intp]], Iterator[str]],
+    ) -> list[str]:
+        made = np.empty(len(rows), dtype=object)
         events = self._timeline.event[rows]
         for event, some in by_format(self._timeline, rows):
-            lines[position[events == event.id]] = list(self._of_format(event, some))
-        return lines.tolist()
+            made[events == event.id] = list(make(event, some))
+        return made.tolist()
 
-    def _of_format(self, event: EventFormat, rows: NDArray[np.intp]) -> Iterator[str]:
+    def _lines(self, event: EventFormat, rows: NDArray[np.intp]) -> Iterator[str]:
         timeline = self._timeline
-        if event.id not in self._details:
-            self._details[event.id] = _Details(event, compile_print_format(event, self._symbols))
         seconds, rest = np.divmod(timeline.time_ns[rows], np.uint64(_NS))
         flags = timeline.values(rows, "common_flags").astype(np.int64) << 8
         context = flags | timeline.values(rows, "common_preempt_count")
         return map(
-            "{} [{:03d}] {} {:5d}.{:09d}: {}\n".format,
+            "{} [{:03d}] {} {:5d}.{:09d}: {}: {}\n".format,
             map(self._tasks.__getitem__, timeline.values(rows, "common_pid").tolist()),
             timeline.cpu[rows].tolist(),
             map(_CONTEXTS.__getitem__, context.tolist()),
             seconds.tolist(),
             rest.tolist(),
-            self._details[event.id].of(timeline, rows),
+            repeat(event.name, len(rows)),
+            self._details(event, rows),
         )
+
+    def _details(self, event: EventFormat, rows: NDArray[np.intp]) -> Iterator[str]:
+        if event.id not in self._formats:
+            form = compile_print_format(event, self._symbols)
+            self._formats[event.id] = _Details(event, form)
+        return self._formats[event.id].of(self._timeline, rows)
 
     def _task(self, pid: int) -> str:
         task = self._timeline.tasks.get(pid)
@@ -96,7 +111,7 @@ class _Details:
     """The part of the line behind the time, for one format."""
 
     def __init__(self, event: EventFormat, form: PrintFormat) -> None:
-        self._template = f"{event.name.replace('%', '%%')}: {form.template}"
+        self._template = form.template
         needed = set[str]().union(*(each.fields for each in form.arguments))
         self._fields = [each for each in event.fields if each.name in needed]
         self._arguments = [(sorted(each.fields), _memo(each)) for each in form.arguments]
