@@ -24,6 +24,7 @@ readonly NEEDED=(
     "gdb-multiarch gdb-multiarch"
     "readelf binutils"
     "flock util-linux"
+    "babeltrace2 babeltrace2"
     "/etc/ssl/certs/ca-certificates.crt ca-certificates"
 )
 

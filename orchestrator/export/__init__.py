@@ -35,6 +35,7 @@ class Format:
 
 
 FORMATS: Final[Mapping[str, Format]] = {
+    "ctf": Format(file="ctf", about="babeltrace2, Trace Compass (as LTTng's kernel)", module="ctf"),
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
     "parquet": Format(file="trace.parquet", about="notebooks (pandas, polars)", module="table"),
     "perfetto": Format(file="trace.perfetto", about="ui.perfetto.dev", module="perfetto"),
