@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
     "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
     # Measures by running sessions, as any other caller of them would.
-    "bench": GROUND | {"units", "config", "images", "options", "rundir", "session"},
+    "bench": GROUND
+    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli"},
     "cli": EVERYTHING - {"cli"},
@@ -126,3 +127,10 @@ def test_arrows_never_point_back() -> None:
 )
 def test_the_reading_of_imports_misses_none(source: str, found: set[str]) -> None:
     assert set(imports(source, package="orchestrator.images")) == found
+
+
+@pytest.mark.parametrize("name", ["compare", "difference", "measures", "model"])
+def test_comparisons_know_records_and_timelines_but_no_machine(name: str) -> None:
+    source = (PACKAGE / "bench" / f"{name}.py").read_text()
+    found = {each.split(".")[0] for each in imports(source, package="orchestrator.bench")}
+    assert found <= {"bench", "errors", "records", "trace", "export"}
