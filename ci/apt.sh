@@ -25,6 +25,9 @@ readonly NEEDED=(
     "readelf binutils"
     "flock util-linux"
     "babeltrace2 babeltrace2"
+    "trace-cmd trace-cmd"
+    "kernelshark kernelshark"
+    "Xvfb xvfb"
     "/etc/ssl/certs/ca-certificates.crt ca-certificates"
 )
 

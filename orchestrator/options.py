@@ -32,6 +32,7 @@ class BootOptions:
         out: Run directory to create; None lets the session choose one.
         command: Program and arguments to run in the first Linux guest once it is ready.
         timeouts: Overrides of the config file's time-outs.
+        ftrace: Whether Linux's own tracing records the command, as `[trace.linux]` says.
         json: The caller prints one JSON object on stdout, so nothing else may go there. The
             session itself never prints; this is for what it hands to the reporter.
     """
@@ -42,6 +43,7 @@ class BootOptions:
     out: Path | None = None
     command: tuple[str, ...] | None = None
     timeouts: TimeoutOverrides = field(default_factory=TimeoutOverrides)
+    ftrace: bool = False
     json: bool = False
 
     @property

@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 import orchestrator
 from orchestrator.config import Config, LinuxVm, Timeouts, VmConfig
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
+from orchestrator.guest.ftrace import agent_lines
 from orchestrator.images import sources
 from orchestrator.images.initramfs import PORTS, base_initramfs, files_cpio, job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, linux_kernel
@@ -275,12 +276,13 @@ def _vm_image(run: _Run, vm: VmConfig) -> VmImage:
     for host_path, guest_path in vm.files:
         run.inputs[f"{vm.name}:{guest_path}"] = host_path
     first = vm is run.config.linux_vms[0]
+    ftrace = agent_lines(run.config.trace.linux) if first and run.options.ftrace else None
     return LinuxImage(
         kernel=kernel.path,
         text_offset=kernel.text_offset,
         memory_bytes=kernel.memory_bytes,
         initramfs=initramfs,
-        files=files_cpio(vm.files),
+        files=files_cpio(vm.files, trace=ftrace),
         job=job_area(run.options.command if first else None),
         bootargs=f"{DEFAULT_BOOTARGS} {vm.append}".strip(),
     )

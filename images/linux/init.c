@@ -20,6 +20,9 @@
  * the port `results` as a tar stream, its exit code (128 + signal if killed) as a decimal line to
  * the port `status`. The ports need modules.
  *
+ * If there is a /etc/trace, Linux's own tracing is started before the instant above and saved below
+ * /results when the job has ended (trace/agent.c).
+ *
  * Who makes the initramfs: orchestrator/images/initramfs.py.
  */
 #define _FILE_OFFSET_BITS 64 /* physical addresses do not fit into 31 bits */
@@ -48,6 +51,7 @@
 #define DEVICE_TREE_PATH "/proc/device-tree"
 #define JOB_ALIAS_PATH DEVICE_TREE_PATH "/aliases/job"
 #define MODULE_LIST_PATH "/lib/modules/load"
+#define TRACE_PATH "/etc/trace"
 #define RESULTS_PATH "/results"
 #define VIRTIO_DEVICE_PATH "/sys/bus/virtio/devices/virtio0"
 #define PORT_CLASS_PATH "/sys/class/virtio-ports"
@@ -366,6 +370,13 @@ static int read_job(char *words[JOB_MAX_WORDS + 1])
     return count;
 }
 
+/* Whether that went well, or nothing is to be traced; else the program has said what failed. */
+static bool trace(char *what)
+{
+    char *const words[] = {"/usr/sbin/trace", what, NULL};
+    return access(TRACE_PATH, F_OK) || !run(words);
+}
+
 /* What a job needs before it can run. Returns whether this VM can run one. */
 static bool prepare_jobs(int ports[PORT_COUNT])
 {
@@ -381,7 +392,7 @@ static bool prepare_jobs(int ports[PORT_COUNT])
         say("orchestrate: error: virtio ports: %s\n", strerror(-status));
         return false;
     }
-    return true;
+    return trace("start");
 }
 
 static void run_job(char *const words[], const int ports[PORT_COUNT])
@@ -403,6 +414,8 @@ static void run_job(char *const words[], const int ports[PORT_COUNT])
     close(out[1]);
     close(err[1]);
     int status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
+    if (!trace("save"))
+        return;
     if (!status)
         status = send_results(ports[PORT_RESULTS]);
     if (!status) {

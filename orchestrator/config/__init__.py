@@ -19,6 +19,7 @@ from orchestrator.config.model import (
     ClockConfig,
     Config,
     ElfVm,
+    LinuxTraceConfig,
     LinuxVm,
     MachineConfig,
     ProbeConfig,
@@ -27,7 +28,15 @@ from orchestrator.config.model import (
     VmConfig,
 )
 from orchestrator.config.probes import split_place
-from orchestrator.config.schema import TABLES, VM_TYPES, BenchTable, Draft, ProbeTable, read_table
+from orchestrator.config.schema import (
+    TABLES,
+    VM_TYPES,
+    BenchTable,
+    Draft,
+    LinuxTraceTable,
+    ProbeTable,
+    read_table,
+)
 from orchestrator.errors import ConfigError
 
 __all__ = [
@@ -35,6 +44,7 @@ __all__ = [
     "ClockConfig",
     "Config",
     "ElfVm",
+    "LinuxTraceConfig",
     "LinuxVm",
     "MachineConfig",
     "ProbeConfig",
@@ -61,10 +71,17 @@ def load(path: Path) -> Config:
     for name in raw:
         if name not in _TOP_LEVEL:
             faults.add((name,), "is not a table of this file" + did_you_mean(name, _TOP_LEVEL))
+    raw_linux_trace = {}
+    if isinstance(raw.get("trace"), Mapping):
+        raw = {**raw, "trace": dict(raw["trace"])}
+        raw_linux_trace = raw["trace"].pop("linux", {})
     drafts = {
         name: read_table(table, raw.get(name, {}), key=(name,), base=base, faults=faults)
         for name, table in TABLES.items()
     }
+    linux_trace = read_table(
+        LinuxTraceTable, raw_linux_trace, key=("trace", "linux"), base=base, faults=faults
+    )
     machine = MachineConfig(**drafts["machine"].values)
     clock = ClockConfig(**drafts["clock"].values)
     timeouts = Timeouts(**drafts["timeouts"].values)
@@ -73,7 +90,7 @@ def load(path: Path) -> Config:
     )
     probes = _read_probes(raw.get("probe", []), base=base, faults=faults)
     benches = _read_benches(raw.get("bench", {}), base=base, faults=faults)
-    trace = TraceConfig(**drafts["trace"].values)
+    trace = TraceConfig(**drafts["trace"].values, linux=LinuxTraceConfig(**linux_trace.values))
     check(machine=machine, machine_wrong=drafts["machine"].wrong, vms=vms, faults=faults)
     check_probes(machine=machine, trace=trace, vms=vms, probes=probes, faults=faults)
     faults.raise_if_any()

@@ -5,6 +5,7 @@ Plain data without behaviour; what these attributes promise is checked by the mo
 one before an object is handed out. The defaults of optional keys are here and nowhere else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +157,27 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinuxTraceConfig:
+    """What Linux's own tracing, ftrace, records in the first Linux VM during a command.
+
+    Attributes:
+        events: Systems such as "sched", or single events such as "irq:irq_handler_entry".
+        filters: Event or system -> the kernel's own filter expression for it.
+        tracer: The kernel's name of a tracer; "nop" records the events alone.
+        clock: The kernel's name of the clock that events are stamped by.
+        buffer_bytes: Size of the ring buffer of each CPU; the oldest events give way.
+        instance: Name of a buffer of its own; "" is the kernel's first one.
+    """
+
+    events: tuple[str, ...] = ("sched", "irq")
+    filters: Mapping[str, str] = field(default_factory=dict)
+    tracer: str = "nop"
+    clock: Literal["local", "global", "mono", "mono_raw", "boot", "perf"] = "local"
+    buffer_bytes: int = 8 << 20
+    instance: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TraceConfig:
     """What is recorded of a run.
 
@@ -163,9 +185,11 @@ class TraceConfig:
         arm_at: The place, as "VM:PLACE", at whose first execution the probes are placed; None: the
             first Linux VM's `ksys_sync`, which its init calls when user space is up, and without
             Linux the first instruction of the first VM.
+        linux: Linux's own part.
     """
 
     arm_at: str | None = None
+    linux: LinuxTraceConfig = field(default_factory=LinuxTraceConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,6 +195,47 @@ class TraceTable(_Table):
     arm_at: Annotated[str, AfterValidator(_place)] | None = None
 
 
+Buffer = Annotated[int, BeforeValidator(_by(parse_size_bytes, "8M")), _at_least(64 << 10, "64K")]
+
+
+def _kibibytes(value: int) -> int:
+    if value % 1024:
+        raise ValueError("must be a multiple of 1K")
+    return value
+
+
+def _matching(pattern: str, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{_shown(value)} is not {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _filters(value: object) -> object:
+    if not isinstance(value, Mapping):
+        raise ValueError(f'must be a table of "system:event" = "filter", not {_shown(value)}')  # noqa: TRY004 - as above
+    return value
+
+
+Event = Annotated[
+    str, _matching(r"\w+(:\w+)?", 'an event such as "sched" or "irq:irq_handler_entry"')
+]
+Filter = Annotated[str, _matching(r"[ -~]{1,512}", "a filter: one line of printable ASCII")]
+
+
+class LinuxTraceTable(_Table):
+    """``[trace.linux]``."""
+
+    events: Annotated[list[Event], AfterValidator(tuple)] | None = None
+    filters: Annotated[dict[Event, Filter], BeforeValidator(_filters)] | None = None
+    tracer: Annotated[str, _matching(r"\w+", 'a tracer such as "function"')] | None = None
+    clock: Literal["local", "global", "mono", "mono_raw", "boot", "perf"] | None = None
+    buffer_bytes: Annotated[Buffer, AfterValidator(_kibibytes)] | None = Field(None, alias="buffer")
+    instance: Annotated[str, _matching(r"[\w-]{0,32}", "a plain name")] | None = None
+
+
 class ProbeTable(_Table):
     """``[[probe]]``."""
 

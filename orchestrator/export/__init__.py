@@ -35,6 +35,9 @@ class Format:
 
 
 FORMATS: Final[Mapping[str, Format]] = {
+    "trace.dat": Format(
+        file="trace.dat", about="trace-cmd report and KernelShark", module="trace_dat"
+    ),
     "ctf": Format(file="ctf", about="babeltrace2, Trace Compass (as LTTng's kernel)", module="ctf"),
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
     "parquet": Format(file="trace.parquet", about="notebooks (pandas, polars)", module="table"),

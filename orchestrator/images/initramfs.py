@@ -33,6 +33,8 @@ from orchestrator.images.store import Store, storage_errors
 
 JOB_AREA_BYTES: Final = 0x1_0000
 """The reserved memory for a job, whatever the job: how long a boot takes must not depend on it."""
+TRACE_PATH: Final = "etc/trace"
+"""Where the trace agent finds what to do, images/linux/trace/agent.c."""
 PORTS: Final = ("stdout", "stderr", "status", "results")
 """Names of the virtserialports that a job writes to; images/linux/init.c has the same four."""
 
@@ -149,7 +151,9 @@ def _pack(recipe: Mapping[str, Any], files: Mapping[str, tuple[bytes, int]]) -> 
     return archive.finish()
 
 
-def files_cpio(files: Sequence[tuple[Path, PurePosixPath | str]]) -> bytes:
+def files_cpio(
+    files: Sequence[tuple[Path, PurePosixPath | str]], *, trace: str | None = None
+) -> bytes:
     """Packs what a config adds to the base archive.
 
     It must lie behind the base archive in memory, at an address that is a multiple of four from
@@ -158,6 +162,7 @@ def files_cpio(files: Sequence[tuple[Path, PurePosixPath | str]]) -> bytes:
     Args:
         files: Host file or directory and its absolute path in the guest. Of a file's mode only
             "executable" is kept; symbolic links are kept within directories, followed otherwise.
+        trace: What the guest's trace agent shall do around the command; None: nothing.
 
     Returns:
         The archive; empty where there is nothing to add.
@@ -166,7 +171,7 @@ def files_cpio(files: Sequence[tuple[Path, PurePosixPath | str]]) -> bytes:
         UsageError: A guest path is not absolute.
         StorageError: A host file cannot be read.
     """
-    if not files:
+    if not files and trace is None:
         return b""
     archive = Archive()
     known = set(BASE_DIRECTORIES)
@@ -177,6 +182,8 @@ def files_cpio(files: Sequence[tuple[Path, PurePosixPath | str]]) -> bytes:
         with storage_errors(f"cannot read {host_path}"):
             _add_parents(archive, path, known)
             _add_tree(archive, host_path.resolve(strict=True), str(path)[1:], known)
+    if trace is not None:
+        archive.file(TRACE_PATH, trace.encode())
     return archive.finish()
 
 

@@ -138,6 +138,8 @@ class Timeline:
         tasks: By pid.
         cores: Number of cores of the board.
         kallsyms: Address, type, name of each Linux kernel symbol, as text like /proc/kallsyms.
+        printk_formats: Address and text of the strings that a Linux kernel's `trace_printk` events
+            refer to, as tracefs shows them.
         uname: Of the Linux guest; "" without one.
         host: What the exporters may show of the run: config name, versions, clock shift.
         contradictions: Places where the order of events across guests cannot be true.
@@ -155,6 +157,7 @@ class Timeline:
     tasks: Mapping[int, Task]
     cores: int
     kallsyms: str = ""
+    printk_formats: str = ""
     uname: str = ""
     host: Mapping[str, str] = field(default_factory=dict)
     contradictions: tuple[str, ...] = ()

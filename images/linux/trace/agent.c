@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linux's own tracing, for one job: `trace start` before it, `trace save` after it.
+ *
+ * /etc/trace says what to do, a line each; the orchestrator wrote it (orchestrator/guest/ftrace.py):
+ *     instance NAME        use this instance of the ring buffer, not the first one
+ *     set PATH VALUE       start: write VALUE to the file PATH of the instance
+ *     keep PATH            save: the event formats below the directory PATH of tracefs
+ *
+ * What it saves is in /results/trace; the host decodes it (orchestrator/trace/linux.py). Nothing is
+ * interpreted here. Tracing ends before the first file is saved, so that saving is not traced.
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "trace.h"
+
+#define CONFIG_PATH "/etc/trace"
+#define SAVED "/results/trace"
+#define MAX_LINE 4096
+#define OPEN_DIRECTORIES 16
+
+static char instance[256] = TRACEFS;
+
+/* Calls `act` for each line; its arguments are the line's first word and the rest. */
+static int each_line(int (*act)(const char *word, char *rest))
+{
+    char line[MAX_LINE];
+    int status = 0;
+
+    FILE *config = fopen(CONFIG_PATH, "r");
+    if (!config)
+        return failed(errno, CONFIG_PATH);
+    while (!status && fgets(line, sizeof(line), config)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *rest = strchr(line, ' ');
+        if (rest)
+            *rest++ = '\0';
+        status = rest ? act(line, rest) : failed(EINVAL, CONFIG_PATH ": %s", line);
+    }
+    fclose(config);
+    return status;
+}
+
+static int find_instance(const char *word, char *name)
+{
+    if (!strcmp(word, "instance"))
+        snprintf(instance, sizeof(instance), TRACEFS "/instances/%s", name);
+    return 0;
+}
+
+static int set(const char *word, char *rest)
+{
+    char path[512];
+
+    if (strcmp(word, "set"))
+        return 0;
+    char *value = strchr(rest, ' ');
+    if (!value)
+        return failed(EINVAL, CONFIG_PATH ": %s", rest);
+    *value++ = '\0';
+    snprintf(path, sizeof(path), "%s/%s", instance, rest);
+    return put_text(path, value);
+}
+
+static int start(void)
+{
+    if (mount("tracefs", TRACEFS, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) &&
+        errno != EBUSY)
+        return failed(errno, TRACEFS);
+    int status = each_line(find_instance);
+    if (status)
+        return status;
+    if (strcmp(instance, TRACEFS) && mkdir(instance, 0755) && errno != EEXIST)
+        return failed(errno, "%s", instance);
+    return each_line(set);
+}
+
+/* events/SYSTEM/EVENT/format is saved as SAVED/formats/SYSTEM.EVENT. */
+static int save_format(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    char to[600], text[512];
+
+    (void)status;
+    if (type != FTW_F || strcmp(path + place->base, "format"))
+        return 0;
+    snprintf(text, sizeof(text), "%s", path + strlen(TRACEFS "/events/"));
+    char *system_end = strchr(text, '/');
+    char *event_end = system_end ? strchr(system_end + 1, '/') : NULL;
+    if (!event_end)
+        return 0;
+    *system_end = '.';
+    *event_end = '\0';
+    snprintf(to, sizeof(to), SAVED "/formats/%s", text);
+    return copy_file(path, to);
+}
+
+static int keep(const char *word, char *rest)
+{
+    char path[512];
+
+    if (strcmp(word, "keep"))
+        return 0;
+    snprintf(path, sizeof(path), TRACEFS "/%s", rest);
+    if (nftw(path, save_format, OPEN_DIRECTORIES, FTW_PHYS))
+        return failed(errno ? errno : EIO, "%s", path);
+    return 0;
+}
+
+/* The words of "local [global] counter": the one in brackets is in use. */
+static int clock_in_use(char *clock, size_t size)
+{
+    char path[512], line[256] = "";
+
+    snprintf(path, sizeof(path), "%s/trace_clock", instance);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return failed(errno, "%s", path);
+    char *got = fgets(line, sizeof(line), file);
+    fclose(file);
+    char *begin = got ? strchr(line, '[') : NULL;
+    if (!begin)
+        return failed(EIO, "%s", path);
+    begin[1 + strcspn(begin + 1, "]")] = '\0';
+    snprintf(clock, size, "%s", begin + 1);
+    return 0;
+}
+
+static int save(void)
+{
+    static const char *const files[][2] = {
+        {TRACEFS "/events/header_page", SAVED "/header_page"},
+        {TRACEFS "/events/header_event", SAVED "/header_event"},
+        {TRACEFS "/printk_formats", SAVED "/printk_formats"},
+        {TRACEFS "/saved_cmdlines", SAVED "/saved_cmdlines"},
+        {"/proc/kallsyms", SAVED "/kallsyms"},
+        {"/proc/version", SAVED "/version"},
+    };
+    char path[512], clock[64];
+
+    int status = each_line(find_instance);
+    if (status)
+        return status;
+    snprintf(path, sizeof(path), "%s/tracing_on", instance);
+    status = put_text(path, "0");
+    if (status)
+        return status;
+    if (mkdir(SAVED, 0755) || mkdir(SAVED "/formats", 0755) || mkdir(SAVED "/clock", 0755))
+        return failed(errno, SAVED);
+    for (size_t i = 0; !status && i < sizeof(files) / sizeof(files[0]); i++)
+        status = copy_file(files[i][0], files[i][1]);
+    if (status || (status = each_line(keep)) || (status = clock_in_use(clock, sizeof(clock))) ||
+        (status = save_rings(instance, SAVED)))
+        return status;
+    snprintf(path, sizeof(path), "%s/trace_clock", instance);
+    if ((status = copy_file(path, SAVED "/trace_clock")))
+        return status;
+    return save_clock_evidence(clock, SAVED "/clock");
+}
+
+int main(int argc, char *argv[])
+{
+    int status = -EINVAL;
+
+    if (argc == 2 && !strcmp(argv[1], "start"))
+        status = start();
+    else if (argc == 2 && !strcmp(argv[1], "save"))
+        status = save();
+    else
+        fputs("usage: trace start|save\n", stderr);
+    return status ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and writing tracefs, whose files are not like others: each read() is an answer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trace.h"
+
+#define COPY_BYTES 65536
+
+int failed(int error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    fputs("orchestrate: error: trace: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, ": %s\n", strerror(error));
+    va_end(arguments);
+    return -error;
+}
+
+/* One write(): the kernel takes each write as a whole value. */
+int put_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return failed(errno, "%s", path);
+
+    ssize_t put = write(fd, text, strlen(text));
+    int error = put < 0 ? errno : 0;
+    close(fd);
+    return error ? failed(error, "%s: \"%s\" is refused", path, text) : 0;
+}
+
+static int write_all(int fd, const char *data, size_t length)
+{
+    while (length) {
+        ssize_t put = write(fd, data, length);
+        if (put < 0)
+            return -errno;
+        data += put;
+        length -= (size_t)put;
+    }
+    return 0;
+}
+
+static int copy(int in, int out, size_t step)
+{
+    static char buffer[COPY_BYTES] __attribute__((aligned(4096)));
+
+    for (;;) {
+        ssize_t got = read(in, buffer, step);
+        if (got == 0 || (got < 0 && errno == EAGAIN)) /* EAGAIN: the ring is empty */
+            return 0;
+        if (got < 0)
+            return -errno;
+        int status = write_all(out, buffer, (size_t)got);
+        if (status)
+            return status;
+    }
+}
+
+static int copy_in_steps(const char *from, const char *to, size_t step)
+{
+    int in = open(from, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (in < 0)
+        return failed(errno, "%s", from);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (out < 0) {
+        int error = errno;
+        close(in);
+        return failed(error, "%s", to);
+    }
+    int status = copy(in, out, step);
+    close(in);
+    close(out);
+    return status ? failed(-status, "%s", from) : 0;
+}
+
+int copy_file(const char *from, const char *to)
+{
+    return copy_in_steps(from, to, COPY_BYTES);
+}
+
+/* Ring buffer pages come one by one, oldest first, each filled up to a page with zeros. */
+int save_rings(const char *instance, const char *to)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+    for (long cpu = 0; cpu < cpus; cpu++) {
+        char from[256], name[256];
+        snprintf(from, sizeof(from), "%s/per_cpu/cpu%ld/stats", instance, cpu);
+        snprintf(name, sizeof(name), "%s/cpu%ld.stats", to, cpu);
+        int status = copy_file(from, name);
+        if (status)
+            return status;
+        snprintf(from, sizeof(from), "%s/per_cpu/cpu%ld/trace_pipe_raw", instance, cpu);
+        snprintf(name, sizeof(name), "%s/cpu%ld.raw", to, cpu);
+        status = copy_in_steps(from, name, (size_t)sysconf(_SC_PAGESIZE));
+        if (status)
+            return status;
+    }
+    return 0;
+}

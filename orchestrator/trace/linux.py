@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""What the agent in a Linux guest has saved (images/linux/trace/agent.c), as arrays.
+
+Times are still those of the guest's trace clock here, CPUs those that Linux counts; `merge` puts both
+on the board's. A guest that could not save anything any more is read by `postmortem`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import GuestError
+from orchestrator.trace.clock import fit_brackets
+from orchestrator.trace.formats import parse_format
+from orchestrator.trace.pages import RingEvents, check_header_page, decode_pages
+from orchestrator.trace.timeline import ClockFit, EventFormat
+
+_LOSSES: Final = ("overrun", "commit overrun", "dropped events")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinuxTrace:
+    """One guest's ftrace.
+
+    Attributes:
+        pages: All ring buffer pages, CPU by CPU; uint8[m].
+        events: By Linux's CPU number; offsets are those in `pages`.
+        formats: Of the events that may be in them, and of ftrace's own entries.
+        fit: How the trace clock belongs to the generic counter.
+        comms: Names of tasks by pid.
+        lost: Events lost, by Linux's CPU number.
+        kallsyms: As /proc/kallsyms.
+        printk_formats: Strings that `trace_printk` events refer to.
+        header_page: As in tracefs.
+        header_event: As in tracefs.
+        release: Of the kernel, such as "6.1.0-50-armmp".
+    """
+
+    pages: NDArray[np.uint8]
+    events: Mapping[int, RingEvents]
+    formats: tuple[EventFormat, ...]
+    fit: ClockFit
+    comms: Mapping[int, str] = field(default_factory=dict)
+    lost: Mapping[int, int] = field(default_factory=dict)
+    kallsyms: str = ""
+    printk_formats: str = ""
+    header_page: str = ""
+    header_event: str = ""
+    release: str = ""
+
+
+def read_linux(folder: Path) -> LinuxTrace:
+    """Reads what was saved.
+
+    Args:
+        folder: The run's results/trace.
+
+    Raises:
+        GuestError: Something is missing, damaged, or in a form that is not known.
+    """
+    try:
+        return _read(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        raise GuestError(
+            f"{folder}: what Linux has saved of its trace is damaged: {error}"
+        ) from error
+
+
+def _read(folder: Path) -> LinuxTrace:
+    header_page = (folder / "header_page").read_text()
+    check_header_page(header_page)
+    formats = tuple(
+        parse_format(path.read_text(), system=path.name.partition(".")[0])
+        for path in sorted((folder / "formats").iterdir())
+    )
+    release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
+    pages, events = read_rings(folder)
+    return LinuxTrace(
+        pages=pages,
+        events=events,
+        formats=formats,
+        fit=_fit(folder, formats),
+        comms=_comms((folder / "saved_cmdlines").read_text(errors="replace")),
+        lost=_lost(folder, events),
+        kallsyms=(folder / "kallsyms").read_text(),
+        printk_formats=(folder / "printk_formats").read_text(errors="replace"),
+        header_page=header_page,
+        header_event=(folder / "header_event").read_text(),
+        release=release[1] if release else "",
+    )
+
+
+def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
+    """The pages of all CPUs one after another, and the events in them by CPU."""
+    paths = {int(path.stem[3:]): path for path in folder.glob("cpu*.raw")}
+    pages = np.empty(sum(path.stat().st_size for path in paths.values()), np.uint8)
+    events, at = {}, 0
+    for cpu, path in sorted(paths.items()):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.readinto(pages[at : at + size].data)
+        decoded = decode_pages(pages[at : at + size])
+        events[cpu] = RingEvents(
+            time=decoded.time,
+            offset=decoded.offset + np.uint64(at),
+            bytes=decoded.bytes,
+            missed=decoded.missed,
+        )
+        at += size
+    return pages, events
+
+
+def _comms(text: str) -> dict[int, str]:
+    """A pid and a name a line; a name may hold spaces."""
+    split = (line.partition(" ") for line in text.splitlines())
+    return {int(pid): comm for pid, _, comm in split if pid.isdecimal()}
+
+
+def _lost(folder: Path, events: Mapping[int, RingEvents]) -> dict[int, int]:
+    """The counts of the buffer include what the pages themselves say, unless pages were lost."""
+    lost = {}
+    for cpu, ring in events.items():
+        text = (folder / f"cpu{cpu}.stats").read_text()
+        counts = dict(re.findall(r"^([a-z ]+): (\d+)$", text, re.MULTILINE))
+        known = max(sum(int(counts.get(name, 0)) for name in _LOSSES), ring.missed)
+        if known:
+            lost[cpu] = known
+    return lost
+
+
+def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> ClockFit:
+    clock = re.search(r"\[(\w+)\]", (folder / "trace_clock").read_text())
+    ids = {each.name: each.id for each in formats if each.system == "raw_syscalls"}
+    if clock is None or "sys_enter" not in ids:
+        raise GuestError(f"{folder}: the trace clock and the evidence for it are not there")
+    pages, events = read_rings(folder / "clock")
+    brackets = np.loadtxt(folder / "clock" / "brackets", dtype=np.uint64, ndmin=2)
+    rows: list[NDArray[np.uint64]] = []
+    for cpu, ring in events.items():
+        mine = brackets[brackets[:, 0] == cpu]
+        numbers = pages[ring.offset] + pages[ring.offset + np.uint64(1)].astype(np.uint16) * 256
+        entered = ring.time[numbers == ids["sys_enter"]]
+        left = ring.time[numbers == ids["sys_exit"]]
+        if not len(mine) == len(entered) == len(left):
+            raise GuestError(
+                f"{folder}: {len(mine)} bracketed calls on CPU {cpu}, but {len(entered)} were seen "
+                f"to begin and {len(left)} to end"
+            )
+        rows.append(np.stack([mine[:, 1], entered, left, mine[:, 2]]))
+    before, entered, left, after = np.concatenate(rows, axis=1)
+    return fit_brackets(clock[1], before=before, entered=entered, left=left, after=after)

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: MIT
+"""All that a run has left, on one clock: Linux's events, RTOS tasks, probes, the hypervisor.
+
+Reading order: `merge_run`, then `_Merge`, a method for each kind of source. Equal runs give equal
+timelines: nothing of the host gets in.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import UsageError
+from orchestrator.records import Kind
+from orchestrator.trace.clock import fit_instants
+from orchestrator.trace.hits import hit_events
+from orchestrator.trace.hypervisor import hypervisor_events
+from orchestrator.trace.linux import LinuxTrace, read_linux
+from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
+from orchestrator.trace.pack import Packed
+from orchestrator.trace.rtos import (
+    FIRST_PID,
+    PIDS_PER_GUEST,
+    Switches,
+    read_switches,
+    sched_switch_format,
+    sched_wakeup_format,
+    switch_events,
+    tasks_of,
+    wakeup_events,
+)
+from orchestrator.trace.streams import Observed, Probe, read_streams
+from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
+
+RUN_JSON: Final = "run.json"
+LINUX_FOLDER: Final = "results/trace"
+STREAMS_FOLDER: Final = "trace"
+CLOCK_PLACE: Final = "arch_counter_get_cntvct"
+"""The kernel function that reads the counter for its clocks; a probe there sharpens the fit."""
+
+_COUNTER: Final = ClockFit(clock="counter")
+_FIT_EVENTS: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vm:
+    """What the timeline must know of a VM.
+
+    Attributes:
+        name: Its name.
+        is_linux: Whether it is a Linux guest.
+        cores: The core of each vCPU.
+    """
+
+    name: str
+    is_linux: bool
+    cores: tuple[int, ...]
+
+
+def merge_run(run: Path) -> Timeline:
+    """Makes the timeline of a run from its directory.
+
+    Raises:
+        UsageError: It is no directory of a run, or nothing was traced in it.
+        OrchestrateError: What it holds is damaged, or contradicts itself where it must not.
+    """
+    try:
+        document = json.loads((run / RUN_JSON).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{run}: is not the directory of a run that has ended: {error}") from error
+    config = document["config"]
+    vms = [
+        Vm(name=each["name"], is_linux="kernel" in each, cores=tuple(each["pin"]))
+        for each in config["vms"]
+    ]
+    linux = read_linux(run / LINUX_FOLDER) if (run / LINUX_FOLDER).is_dir() else None
+    observed = read_streams(run / STREAMS_FOLDER)
+    if linux is None and not len(observed.hits) and not len(observed.hypervisor):
+        raise UsageError(f"{run}: nothing was traced in this run; see orchestrate trace")
+    host = {
+        "config": Path(config["path"]).name,
+        "clock": config["clock"]["mode"],
+        "clock shift": str(config["clock"]["shift"]),
+        "orchestrate": document["orchestrate"],
+        "qemu": document["qemu"],
+    }
+    return merge(
+        vms=vms, cores=config["machine"]["cores"], linux=linux, observed=observed, host=host
+    )
+
+
+def merge(
+    *,
+    vms: list[Vm],
+    cores: int,
+    linux: LinuxTrace | None,
+    observed: Observed,
+    host: Mapping[str, str],
+) -> Timeline:
+    """Makes the timeline.
+
+    Args:
+        vms: In the order of the VM description.
+        cores: Of the board.
+        linux: What the first Linux VM has left; None: nothing.
+        observed: What the observers have left.
+        host: See `Timeline.host`.
+    """
+    work = _Merge(vms=vms, linux=linux, observed=observed)
+    work.add_linux()
+    for index in range(len(vms)):
+        work.add_probes(index)
+    work.add_hypervisor()
+    return work.timeline(cores=cores, host=host)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """Events of one source on one core; offsets into what `payload` will be."""
+
+    time_ns: NDArray[np.uint64]
+    cpu: int
+    event: NDArray[np.uint16]
+    source: int
+    offset: NDArray[np.uint64]
+    bytes: NDArray[np.uint32]
+
+
+class _Merge:
+    def __init__(self, *, vms: list[Vm], linux: LinuxTrace | None, observed: Observed) -> None:
+        self._vms = vms
+        self._linux = linux
+        self._observed = observed
+        self._first_linux = next((n for n, vm in enumerate(vms) if vm.is_linux), None)
+        self._sources: list[Source] = []
+        self._source_of_vm: dict[int, int] = {}
+        self._formats: dict[int, EventFormat] = {}
+        self._tasks: dict[int, Task] = {}
+        self._parts: list[_Part] = []
+        self._payload: list[NDArray[np.uint8]] = []
+        self._payload_bytes = 0
+        self._contradictions: list[str] = []
+        for form in linux.formats if linux is not None else ():
+            self._formats[form.id] = form
+        self._last_id = max(self._formats, default=0)
+        lost = observed.lost
+        for number, vm in enumerate(vms):
+            self._source_of_vm[number] = len(self._sources)
+            self._sources.append(
+                Source(
+                    name=vm.name,
+                    kind="linux" if vm.is_linux else "rtos",
+                    clock=_COUNTER,
+                    cores=vm.cores,
+                    lost={c: n for c, n in lost.items() if c in vm.cores and not vm.is_linux},
+                )
+            )
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    # Linux.
+
+    def add_linux(self) -> None:
+        """Its ring buffers, on the board's clock and cores."""
+        linux, number = self._linux, self._first_linux
+        if linux is None or number is None:
+            return
+        vm = self._vms[number]
+        fit = self._sharpened(linux)
+        source = self._source_of_vm[number]
+        self._sources[source] = Source(
+            name=vm.name,
+            kind="linux",
+            clock=fit,
+            cores=vm.cores,
+            lost={vm.cores[cpu]: count for cpu, count in linux.lost.items()},
+        )
+        self._payload.append(linux.pages)
+        self._payload_bytes = len(linux.pages)
+        for cpu, ring in linux.events.items():
+            time_ns = ring.time + np.uint64(fit.offset_ns % (1 << 64))
+            event = linux.pages.view("<u2")[ring.offset >> np.uint64(1)]
+            part = _Part(
+                time_ns=time_ns,
+                cpu=vm.cores[cpu],
+                event=event,
+                source=source,
+                offset=ring.offset,
+                bytes=ring.bytes,
+            )
+            self._parts.append(part)
+            self._check_linux(part, number, cpu, fit)
+        prios = self._linux_prios()
+        for pid, comm in linux.comms.items():
+            if pid:
+                self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prios.get(pid))
+
+    def _sharpened(self, linux: LinuxTrace) -> ClockFit:
+        ids = [p.id for p in self._observed.probes.values() if p.place == CLOCK_PLACE]
+        hits = self._observed.hits
+        instants = hits[np.isin(hits["id"], ids)]["time_ns"] if ids else hits["time_ns"][:0]
+        if not len(instants):
+            return linux.fit
+        clock = np.sort(np.concatenate([each.time for each in linux.events.values()]))
+        about = clock.astype(np.int64) + linux.fit.offset_ns
+        covered = (about > int(instants[0]) + 2 * linux.fit.residual_ns) & (
+            about < int(instants[-1]) - 2 * linux.fit.residual_ns
+        )
+        return fit_instants(linux.fit, clock_ns=clock[covered][:_FIT_EVENTS], instants_ns=instants)
+
+    def _linux_prios(self) -> dict[int, int]:
+        """Each task's priority when it last got a CPU."""
+        form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
+        prios: dict[int, int] = {}
+        if form is None:
+            return prios
+        words = self._payload[0].view("<i4")
+        for part in self._parts:
+            at = part.offset[part.event == form.id] >> np.uint64(2)
+            pids, prio = (
+                words[at + np.uint64(form.field(name).offset // 4)]
+                for name in ("next_pid", "next_prio")
+            )
+            found, last = np.unique(pids[::-1], return_index=True)
+            prios |= dict(zip(found.tolist(), prio[::-1][last].tolist(), strict=True))
+        return prios
+
+    def _check_linux(self, part: _Part, number: int, vcpu: int, fit: ClockFit) -> None:
+        records = self._observed.hypervisor
+        mine = records[(records["cpu"] == part.cpu) & (records["kind"] <= Kind.VM_EXIT)]
+        name = self._vms[number].name
+        wrong = outside_of_vm(part.time_ns, records=mine, vm=number, residual_ns=fit.residual_ns)
+        self._contradictions += told(
+            f"{name} does something on core {part.cpu}, where it does not run then",
+            part.time_ns[wrong],
+        )
+        form = next((f for f in self._formats.values() if f.name == "irq_handler_entry"), None)
+        virq = records[
+            (records["kind"] == Kind.VIRQ) & (records["vm"] == number) & (records["vcpu"] == vcpu)
+        ]
+        if form is None or not len(virq):
+            return
+        rows = np.flatnonzero((part.event == form.id) & (part.time_ns >= virq["time_ns"][0]))
+        at = (part.offset[rows] + np.uint64(form.field("irq").offset)) >> np.uint64(2)
+        wrong = handled_before_sent(
+            part.time_ns[rows],
+            self._payload[0].view("<i4")[at].astype(np.int64),
+            records=virq,
+            residual_ns=fit.residual_ns,
+        )
+        self._contradictions += told(
+            f"{name} handles an interrupt that has not been sent yet", part.time_ns[rows[wrong]]
+        )
+
+    # Probes.
+
+    def add_probes(self, number: int) -> None:
+        """The hits in one VM; those at an RTOS's switch become its tasks."""
+        vm = self._vms[number]
+        source = self._source_of_vm[number]
+        probes = [each for each in self._observed.probes.values() if each.vm == vm.name]
+        switches = self._add_switches(number, probes, source)
+        for probe in probes:
+            hits = self._hits(probe)
+            if probe.role == "switch" or not len(hits) or probe.place == CLOCK_PLACE:
+                continue
+            pid_at = switches.pid_at if switches is not None else self._linux_pid_at(number)
+            self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid_at=pid_at))
+
+    def _add_switches(self, number: int, probes: list[Probe], source: int) -> Switches | None:
+        probe = next((each for each in probes if each.role == "switch"), None)
+        if probe is None or not len(hits := self._hits(probe)):
+            return None
+        switches = read_switches(
+            hits,
+            probe,
+            first_pid=FIRST_PID + PIDS_PER_GUEST * number,
+            ready_zero=self._observed.ready_zero.get(self._vms[number].name, ()),
+        )
+        form = self._sched_format("sched_switch", sched_switch_format)
+        self._add(switch_events(switches, form, source=source))
+        self._tasks |= tasks_of(switches, source=source)
+        tick = next((each for each in probes if each.role == "tick"), None)
+        if tick is not None:
+            ticks_ns = self._hits(tick)["time_ns"].astype(np.uint64)
+            form = self._sched_format("sched_wakeup", sched_wakeup_format)
+            self._add(wakeup_events(switches, ticks_ns, form, source=source))
+        return switches
+
+    def _sched_format(self, name: str, make: Callable[[int], EventFormat]) -> EventFormat:
+        """Linux's own where there is one."""
+        for form in self._formats.values():
+            if form.name == name:
+                return form
+        return make(self._next_id())
+
+    def _hits(self, probe: Probe) -> NDArray[np.void]:
+        hits = self._observed.hits
+        return np.asarray(hits[hits["id"] == probe.id])
+
+    def _linux_pid_at(self, number: int) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
+        """The task that ran on a Linux VM's first core, as its `sched_switch` events tell."""
+        parts = [part for part in self._parts if part.source == self._source_of_vm[number]]
+        form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
+        if not parts or form is None:
+            return lambda time_ns: np.zeros(len(time_ns), np.int64)
+        part = parts[0]
+        rows = np.flatnonzero(part.event == form.id)
+        words, at = self._payload[0].view("<i4"), part.offset[rows] >> np.uint64(2)
+        pids = [words[at + np.uint64(form.field(f"{w}_pid").offset // 4)] for w in ("prev", "next")]
+        times = part.time_ns[rows]
+
+        def pid_at(time_ns: NDArray[np.uint64]) -> NDArray[np.int64]:
+            every = np.concatenate([pids[0][:1], pids[1], np.zeros(1, np.int32)])
+            return every[np.searchsorted(times, time_ns, side="right")].astype(np.int64)
+
+        return pid_at
+
+    # The hypervisor.
+
+    def add_hypervisor(self) -> None:
+        """What it has recorded of itself."""
+        if not len(self._observed.hypervisor):
+            return
+        source = len(self._sources)
+        cores = tuple(sorted({core for vm in self._vms for core in vm.cores}))
+        self._sources.append(
+            Source(
+                name="hypervisor",
+                kind="hypervisor",
+                clock=_COUNTER,
+                cores=cores,
+                lost=self._observed.lost,
+            )
+        )
+        for packed in hypervisor_events(
+            self._observed.hypervisor,
+            vms=[vm.name for vm in self._vms],
+            source=source,
+            next_id=self._next_id,
+        ):
+            self._add(packed)
+
+    def _add(self, packed: Packed) -> None:
+        """Puts packed events behind the payload so far, core by core."""
+        count, size = packed.records.shape
+        self._formats[packed.format.id] = packed.format
+        at = np.uint64(self._payload_bytes)
+        offset = at + np.arange(count, dtype=np.uint64) * np.uint64(size)
+        self._payload.append(packed.records.reshape(-1))
+        self._payload_bytes += count * size
+        for cpu in np.unique(packed.cpu).tolist():
+            rows = np.flatnonzero(packed.cpu == cpu)
+            self._parts.append(
+                _Part(
+                    time_ns=packed.time_ns[rows],
+                    cpu=cpu,
+                    event=np.full(len(rows), packed.format.id, np.uint16),
+                    source=packed.source,
+                    offset=offset[rows],
+                    bytes=np.full(len(rows), size, np.uint32),
+                )
+            )
+
+    def timeline(self, *, cores: int, host: Mapping[str, str]) -> Timeline:
+        """Everything that was added, in order."""
+        parts = sorted(self._parts, key=lambda part: part.cpu)
+        sizes = [len(part.time_ns) for part in parts]
+
+        def column(values: list[Any], dtype: type[np.generic]) -> NDArray[Any]:
+            return np.concatenate(values).astype(dtype) if values else np.empty(0, dtype)
+
+        time_ns = column([part.time_ns for part in parts], np.uint64)
+        # Stable, and the parts are in order of core: so are equal times.
+        order = np.argsort(time_ns, kind="stable")
+        linux = self._linux
+        return Timeline(
+            time_ns=time_ns[order],
+            cpu=np.repeat(np.array([part.cpu for part in parts], np.uint16), sizes)[order],
+            event=column([part.event for part in parts], np.uint16)[order],
+            source=np.repeat(np.array([part.source for part in parts], np.uint8), sizes)[order],
+            offset=column([part.offset for part in parts], np.uint64)[order],
+            bytes=column([part.bytes for part in parts], np.uint32)[order],
+            payload=column(self._payload, np.uint8)
+            if len(self._payload) != 1
+            else self._payload[0],
+            formats=dict(sorted(self._formats.items())),
+            sources=tuple(self._sources),
+            tasks=dict(sorted(self._tasks.items())),
+            cores=cores,
+            kallsyms=linux.kallsyms if linux is not None else "",
+            printk_formats=linux.printk_formats if linux is not None else "",
+            uname=linux.release if linux is not None else "",
+            host=host,
+            contradictions=tuple(self._contradictions),
+        )

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""Reads the streams of records that a run has left, and what its probes were.
+
+A stream is a header page and its records (docs/record-format.md); `probes.json` says what the probes
+have fetched into them (docs/probes.md). What the records mean for a guest is `rtos`'s and
+`hypervisor`'s to say.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import StorageError
+from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
+
+PROBES_JSON: Final = "probes.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A value in a probe's records.
+
+    Attributes:
+        name: Of the value.
+        type: "u32", "s8", "string" and so on.
+        word: First of the record's words that hold it.
+        bytes: Its size.
+    """
+
+    name: str
+    type: str
+    word: int
+    bytes: int
+
+    def values(self, records: NDArray[np.void]) -> NDArray[Any]:
+        """The value in each record: whole numbers, or bytes of a string."""
+        words = np.ascontiguousarray(
+            records["word"][:, self.word : self.word + -(-self.bytes // 4)]
+        )
+        raw = words.view(np.uint8).reshape(len(records), -1)[:, : self.bytes]
+        kind = f"S{self.bytes}" if self.type == "string" else f"<{self._sign()}{self.bytes}"
+        return np.ascontiguousarray(raw).view(kind)[:, 0]
+
+    def known(self, records: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Whether the value could be read, in each record."""
+        mask = ((1 << -(-self.bytes // 4)) - 1) << self.word
+        return np.asarray((records["valid"] & np.uint32(mask)) == mask)
+
+    def _sign(self) -> str:
+        return "i" if self.type.startswith("s") else "u"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A probe of the run.
+
+    Attributes:
+        id: As in the records.
+        vm: Name of its VM.
+        name: For people.
+        place: The place as "function+offset".
+        role: "switch": an RTOS changes tasks here.
+        fetched: What its records hold.
+    """
+
+    id: int
+    vm: str
+    name: str
+    place: str
+    role: str
+    fetched: tuple[Fetched, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Observed:
+    """All that the observers have seen.
+
+    Attributes:
+        probes: By id.
+        hits: Records of probes, in order of time; of a hit that both observers saw, the plugin's.
+        hypervisor: The hypervisor's own events, in order of time.
+        lost: Records that could not be kept, by core.
+        ready_zero: By VM, the facts of an RTOS's task that are 0 in one that could run on.
+    """
+
+    probes: Mapping[int, Probe]
+    hits: NDArray[np.void]
+    hypervisor: NDArray[np.void]
+    lost: Mapping[int, int]
+    ready_zero: Mapping[str, tuple[str, ...]]
+
+
+def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
+    """Observer, core and records of a stream.
+
+    Raises:
+        StorageError: It cannot be read or is not complete.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    if len(data) < RING_HEADER_BYTES:
+        raise StorageError(f"{path}: is shorter than the header of a stream")
+    head = data[: RING.itemsize].view(RING)[0]
+    if head["magic"] != MAGIC or head["version"] != VERSION:
+        raise StorageError(f"{path}: is not a stream of records of version {VERSION}")
+    records = data[RING_HEADER_BYTES:]
+    if len(records) != int(head["head"]) * RECORD.itemsize:
+        raise StorageError(f"{path}: holds {len(records)} bytes, not {head['head']} records")
+    return Observer(int(head["observer"])), int(head["cpu"]), records.view(RECORD)
+
+
+def read_streams(folder: Path) -> Observed:
+    """Reads all streams of a run.
+
+    Args:
+        folder: The run's `trace`; one that is not there was not traced.
+
+    Raises:
+        StorageError: A file is damaged.
+    """
+    streams = [read_stream(path) for path in sorted(folder.glob("*.rec"))]
+    document = _document(folder / PROBES_JSON)
+    by_plugin = _joined([each for who, _, each in streams if who is Observer.PLUGIN])
+    by_hypervisor = _joined([each for who, _, each in streams if who is Observer.HYPERVISOR])
+    hits = by_plugin[by_plugin["kind"] == Kind.PROBE]
+    if not len(by_plugin):
+        hits = by_hypervisor[by_hypervisor["kind"] == Kind.PROBE]
+    own = (by_hypervisor["kind"] != Kind.PROBE) & (by_hypervisor["kind"] != Kind.LOSS)
+    lost: dict[int, int] = {}
+    for _, cpu, records in streams:
+        words = records[records["kind"] == Kind.LOSS]["word"].astype(np.uint64)
+        count = int((words[:, 0] + (words[:, 1] << np.uint64(32))).sum())
+        if count:
+            lost[cpu] = lost.get(cpu, 0) + count
+    return Observed(
+        probes={each["id"]: _probe(each) for each in document.get("probes", ())},
+        hits=hits,
+        hypervisor=by_hypervisor[own],
+        lost=lost,
+        ready_zero={
+            vm: tuple(each["ready_zero"]) for vm, each in document.get("profiles", {}).items()
+        },
+    )
+
+
+def _joined(streams: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Records of all cores in order of time, equal times in order of core."""
+    if not streams:
+        return np.empty(0, RECORD)
+    records = np.concatenate(streams)
+    return records[np.lexsort((records["seq"], records["cpu"], records["time_ns"]))]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        document: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: {error}") from error
+    return document
+
+
+def _probe(each: Mapping[str, Any]) -> Probe:
+    return Probe(
+        id=each["id"],
+        vm=each["vm"],
+        name=each["name"],
+        place=each["label"],
+        role=each["role"],
+        fetched=tuple(
+            Fetched(name=one["name"], type=one["type"], word=one["word"], bytes=one["bytes"])
+            for one in each["fetch"]
+        ),
+    )
