@@ -38,6 +38,15 @@ static inline bool decode_is_wait_hint(struct code code)
     return (code.word & 0x0fffffff) == 0x0320f002 || (code.word & 0x0fffffff) == 0x0320f001;
 }
 
+/* WFI (B1.8.13): a hypervisor without work waits so. */
+static inline bool decode_is_wfi(struct code code)
+{
+    if (code.thumb) {
+        return code.bytes == 2 ? code.word == 0xbf30 : code.word == 0xf3af8003;
+    }
+    return (code.word & 0x0fffffff) == 0x0320f003;
+}
+
 /* HVC (B9.3.4): its immediate, or -1 if it is none. */
 static inline int32_t decode_hvc(struct code code)
 {

@@ -16,6 +16,8 @@
 #define VECTORS_BYTES 0x20
 #define VTTBR_VMID(vttbr) ((uint8_t)((vttbr) >> 48))
 #define FULL_RING_NS 50000
+/* More than the hypervisor writes between two looks: one trap, or one round of its idle loop. */
+#define ROOM_RECORDS 256
 
 _Static_assert(LEDGER_VMS == CHANNEL_COUNTER_VMS, "counters are copied");
 _Static_assert(LEDGER_CORES == BOARD_MAX_CORES, "one account for each core");
@@ -62,12 +64,40 @@ uint64_t hyp_executed(unsigned int core, unsigned int distance)
     return board_deterministic() ? ledger_executed(&ledger, board_instructions(distance), core) : 0;
 }
 
+/*
+ * Hold this core until the hypervisor's ring of it has room for more. What the hypervisor does with a
+ * full ring takes instructions, and so their number would depend on how fast the reader is. Therefore
+ * it shall not see a full one: the core waits where the hypervisor begins to work.
+ */
+static void wait_for_room(unsigned int core, uint32_t records)
+{
+    uint64_t pa = HV_TRACE_PA + HV_TRACE_RINGS + core * (uint64_t)HV_TRACE_RING_STRIDE;
+    const struct trace_ring *ring = board_ram(pa, HV_TRACE_RING_STRIDE);
+    const struct timespec pause = {.tv_nsec = FULL_RING_NS};
+
+    while (ring != NULL && hits_recorded() && ring_lacks_room(ring, records)) {
+        nanosleep(&pause, NULL);
+    }
+}
+
 /* The first instruction of a vector is the block's first: all before the block was a guest's. */
 static void on_vector(unsigned int vcpu_index, void *block_count)
 {
+    unsigned int core = board_this_core();
+
     (void)vcpu_index;
-    ledger_own(&ledger, board_instructions((unsigned int)(uintptr_t)block_count),
-               board_this_core(), LEDGER_HYPERVISOR);
+    if (board_deterministic()) {
+        ledger_own(&ledger, board_instructions((unsigned int)(uintptr_t)block_count), core,
+                   LEDGER_HYPERVISOR);
+    }
+    wait_for_room(core, ROOM_RECORDS);
+}
+
+static void on_idle(unsigned int vcpu_index, void *opaque)
+{
+    (void)vcpu_index;
+    (void)opaque;
+    wait_for_room(board_this_core(), ROOM_RECORDS);
 }
 
 static void on_eret(unsigned int vcpu_index, void *opaque)
@@ -90,19 +120,12 @@ static void on_guest_switch(unsigned int vcpu_index, void *opaque)
     core_state[board_this_core()].known = false;
 }
 
-/* The hypervisor's ring of this core is full: the core waits here until the reader made room. */
+/* The hypervisor itself says that its ring is full: it wrote more at once than was reckoned with. */
 static void on_doorbell(unsigned int vcpu_index, void *opaque)
 {
-    uint64_t pa =
-        HV_TRACE_PA + HV_TRACE_RINGS + board_this_core() * (uint64_t)HV_TRACE_RING_STRIDE;
-    const struct trace_ring *ring = board_ram(pa, HV_TRACE_RING_STRIDE);
-    const struct timespec pause = {.tv_nsec = FULL_RING_NS};
-
     (void)vcpu_index;
     (void)opaque;
-    while (ring != NULL && hits_recorded() && ring_is_full(ring)) {
-        nanosleep(&pause, NULL);
-    }
+    wait_for_room(board_this_core(), 2); /* the record, and one that tells of loss */
 }
 
 void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size_t place_in_block,
@@ -110,7 +133,7 @@ void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size
 {
     uint64_t in_vectors = qemu_plugin_insn_vaddr(insn) - board_read(core, BOARD_HVBAR);
 
-    if (place_in_block == 0 && in_vectors < VECTORS_BYTES && board_deterministic()) {
+    if (place_in_block == 0 && in_vectors < VECTORS_BYTES) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_vector, PLUGIN_NO_REGS,
                                                (void *)(uintptr_t)count);
     }
@@ -118,6 +141,8 @@ void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_eret, PLUGIN_NO_REGS, NULL);
     } else if (decode_is_guest_switch(code)) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_guest_switch, PLUGIN_NO_REGS, NULL);
+    } else if (decode_is_wfi(code)) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_idle, PLUGIN_NO_REGS, NULL);
     } else if (decode_is_doorbell(code)) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_doorbell, PLUGIN_NO_REGS, NULL);
     }

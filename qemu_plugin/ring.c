@@ -78,10 +78,10 @@ void ring_lose(struct ring *ring)
     __atomic_store_n(&ring->header->lost, ring->header->lost + 1, __ATOMIC_RELAXED);
 }
 
-bool ring_is_full(const struct trace_ring *header)
+bool ring_lacks_room(const struct trace_ring *header, uint32_t records)
 {
     return header->magic == TRACE_MAGIC &&
            __atomic_load_n(&header->head, __ATOMIC_ACQUIRE) -
-                   __atomic_load_n(&header->tail, __ATOMIC_ACQUIRE) >=
+                   __atomic_load_n(&header->tail, __ATOMIC_ACQUIRE) + records >
                header->capacity;
 }

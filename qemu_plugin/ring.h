@@ -32,7 +32,7 @@ bool ring_push(struct ring *ring, struct trace_record *record);
 /* Count a record that was not written. The next one that is follows a TRACE_LOSS record. */
 void ring_lose(struct ring *ring);
 
-/* Is there no room in a ring that somebody else writes? */
-bool ring_is_full(const struct trace_ring *header);
+/* Is there room for fewer records than that, in a ring that somebody else writes? */
+bool ring_lacks_room(const struct trace_ring *header, uint32_t records);
 
 #endif

@@ -8,6 +8,7 @@ Virtual addresses are `orchestrator.mmu`'s.
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,8 +24,8 @@ _MEMFD: Final = "memory-backend-memfd"
 class GuestRam:
     """RAM of one QEMU, shared with it.
 
-    Made by `of_process`; to be closed by `close`, or used as a context manager. Views on it must
-    be gone by then.
+    Made by `of_process`; to be closed by `close`, or used as a context manager. Views stay good:
+    the memory is unmapped when the last of them is gone.
 
     Attributes:
         bytes: Its size; it begins at `board.RAM_PA`.
@@ -62,12 +63,9 @@ class GuestRam:
         self.close()
 
     def close(self) -> None:
-        """Unmaps it.
-
-        Raises:
-            BufferError: A view is still in use.
-        """
-        self._memory.close()
+        """Unmaps it, once the last view is gone. Safe to call at any time."""
+        with suppress(BufferError):
+            self._memory.close()
 
     def read(self, pa: int, size: int) -> bytes:
         """A copy of some bytes.

@@ -281,8 +281,7 @@ class RingReader:
     def _drop(self) -> None:
         for stream in self._streams:
             stream.discard()
-        # Views on guest RAM are gone with the streams, so that it can be unmapped.
-        self._streams = []
+        self._streams = []  # and with them the views that keep guest RAM mapped
 
     def _run(self) -> None:
         nap_s = _SHORTEST_NAP_S

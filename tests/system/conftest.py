@@ -226,9 +226,9 @@ def board(tmp_path: Path) -> BoardMaker:
     """Makes a board of a config's text, or of a saved state; its guests are bare-metal ELFs."""
 
     def make(
-        toml: str, *, stop_ns: int | None = None, name: str = "board", state: Path | None = None
+        toml: str, *, stop_ns: int | None = None, name: str = "", state: Path | None = None
     ) -> AbstractAsyncContextManager[Board]:
-        folder = tmp_path / name
+        folder = tmp_path / (name or f"board-{len(list(tmp_path.iterdir()))}")
         folder.mkdir()
         return _board(folder, toml, stop_ns=stop_ns, state=state)
 

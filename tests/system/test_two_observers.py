@@ -26,6 +26,8 @@ RECORD_HITS = 4
 FIRST_ID = 7000
 FIRST_FETCH = 100
 HVC_WORDS = [0xE140_0070 | (id_ & 0xFFF0) << 4 | (id_ & 0xF) for id_ in range(7000, 7008)]
+ROOM_RECORDS = 256
+"""Before the hypervisor's ring is full, the plugin holds the core (qemu_plugin/hyp.c)."""
 SLICE_NS = 25_000
 """Two cores that are always busy share the quantum."""
 
@@ -39,7 +41,9 @@ FETCHES[5] = (14, 4, 0, 2, 0, (0, 0x10, 0, 0, 0, 0))  # through lr: code taken f
 SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
 
 
-async def observed_run(make: Any, symbols: dict[str, int], folder: Path) -> dict[str, NDArray[Any]]:
+async def observed_run(
+    make: Any, symbols: dict[str, int], folder: Path, *, reader_sleeps_s: float
+) -> dict[str, NDArray[Any]]:
     """All streams of a run in which every place is called `ROUNDS` times on each core."""
     async with make(ROUNDS) as board:
         fetches_pa = records.HV_TRACE_PA + records.HV_TRACE_FETCHES
@@ -56,13 +60,16 @@ async def observed_run(make: Any, symbols: dict[str, int], folder: Path) -> dict
                 fetches=FETCHES,
             )
             await board.place_hvc(probe, first_fetch=FIRST_FETCH, flags=RECORD_HITS)
-        reader = RingReader(
-            [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)], folder
-        )
-        reader.start()
+        rings = [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)]
+        reader = RingReader(rings, folder)
+        await board.channel.stop_at(board.pa(0, symbols["all_done"]))
         try:
-            await board.channel.stop_at(board.pa(0, symbols["all_done"]))
-            await board.run_to_stop()
+            run = asyncio.create_task(board.run_to_stop())
+            await asyncio.sleep(reader_sleeps_s)
+            free = [len(ring.records) - int(ring.header["head"][0]) for ring in rings]
+            assert (min(free) <= ROOM_RECORDS) == (reader_sleeps_s > 0)
+            reader.start()
+            await run
             summaries = reader.finish()
         finally:
             reader.discard()
@@ -78,7 +85,9 @@ def test_both_observers_tell_the_same(
     probed_board: Any, places_symbols: dict[str, int], tmp_path: Path
 ) -> None:
     """More than 100,000 hits on each of two cores, held against each other one by one."""
-    streams = asyncio.run(observed_run(probed_board, places_symbols, tmp_path / "trace"))
+    streams = asyncio.run(
+        observed_run(probed_board, places_symbols, tmp_path / "trace", reader_sleeps_s=0)
+    )
     for core in range(2):
         plugin, hypervisor = streams[f"plugin-{core}"], streams[f"hypervisor-{core}"]
         assert len(plugin) == len(hypervisor) == PLACES * ROUNDS > 100_000
@@ -94,3 +103,20 @@ def test_both_observers_tell_the_same(
         assert np.mean(late_ns < SLICE_NS) > 0.95
         assert np.ptp(late_ns % SLICE_NS) == 15
         assert np.all(hypervisor["time_ns"][:-1] < plugin["time_ns"][1:])
+
+
+def test_full_rings_hold_the_guests_and_change_nothing(
+    probed_board: Any, places_symbols: dict[str, int], tmp_path: Path
+) -> None:
+    """With a reader that comes late the streams are the same, times and all."""
+    prompt, late = (
+        asyncio.run(
+            observed_run(
+                probed_board, places_symbols, tmp_path / f"after-{sleep_s}", reader_sleeps_s=sleep_s
+            )
+        )
+        for sleep_s in (0, 1)
+    )
+    assert prompt.keys() == late.keys()
+    for name, stream in prompt.items():
+        assert np.array_equal(stream, late[name]), name

@@ -48,13 +48,14 @@ static void lose(void)
     for (uint32_t n = 0; n < CAPACITY; n++) {
         assert(ring_push(&ring, &record));
     }
-    assert(ring_is_full(ring.header));
+    assert(ring_lacks_room(ring.header, 1) && !ring_lacks_room(ring.header, 0));
     for (uint32_t n = 0; n < 5; n++) {
         assert(!ring_push(&ring, &record));
         ring_lose(&ring);
     }
     /* Room for one is not enough: the loss is told first. */
     ring.header->tail++;
+    assert(!ring_lacks_room(ring.header, 1) && ring_lacks_room(ring.header, 2));
     assert(!ring_push(&ring, &record));
     ring_lose(&ring);
     ring.header->tail++;
