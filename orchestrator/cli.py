@@ -15,7 +15,17 @@ from types import FrameType
 from typing import Any, Final, NoReturn, Self, cast
 
 from orchestrator import __version__
-from orchestrator.commands import Commands, Run, bench, boot, compare, completion, console, images
+from orchestrator.commands import (
+    Commands,
+    Run,
+    bench,
+    boot,
+    compare,
+    completion,
+    console,
+    images,
+    sweep,
+)
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
 
 _EXIT_CODES: Final = """\
@@ -34,7 +44,7 @@ exit codes:
 _INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h: a fault of this program
 _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
-COMMANDS: Final = (boot, console, bench, compare, images, completion)
+COMMANDS: Final = (boot, console, bench, compare, sweep, images, completion)
 """In the order of the help."""
 
 
