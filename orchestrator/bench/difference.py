@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where two runs that should be the same first are not, with what lies around it.
 
-Console logs are compared by lines, event streams by records. Two runs of one config in the
+Console logs are compared by lines, event streams by records, timelines by events. Two runs of one config in the
 deterministic clock have no difference at all.
 """
 
@@ -12,7 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.export.text import Lines
 from orchestrator.records import RECORD, Kind
+from orchestrator.trace.timeline import Timeline
 
 CONTEXT: Final = 3
 """Lines or records shown before and after the first that differs."""
@@ -74,6 +76,42 @@ def of_streams(
         [_shown(each) for each in baseline[around]],
         offset=before,
     )
+
+
+def of_timelines(what: str, timeline: Timeline, baseline: Timeline) -> Difference | None:
+    """First differing event of two timelines; None: they are equal."""
+    common = min(len(timeline), len(baseline))
+    unequal = np.zeros(common, bool)
+    for column in ("time_ns", "cpu", "event", "source", "bytes"):
+        unequal |= getattr(timeline, column)[:common] != getattr(baseline, column)[:common]
+    same_size = np.flatnonzero(~unequal)
+    unequal[same_size] = _unequal_records(timeline, baseline, same_size)
+    found = np.flatnonzero(unequal)
+    if not len(found) and len(timeline) == len(baseline):
+        return None
+    position = int(found[0]) if len(found) else common
+    start = max(position - CONTEXT, 0)
+    mine, others = (
+        [
+            line.rstrip("\n")
+            for line in Lines(each).of(np.arange(start, min(position + CONTEXT, len(each))))
+        ]
+        for each in (timeline, baseline)
+    )
+    return _difference(what, position, mine, others, offset=start)
+
+
+def _unequal_records(one: Timeline, other: Timeline, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which records differ, of events whose records have one size in both."""
+    unequal = np.zeros(len(rows), bool)
+    for size in np.unique(one.bytes[rows]).tolist():
+        which = np.flatnonzero(one.bytes[rows] == size)
+        at = [
+            each.offset[rows[which]].astype(np.intp)[:, None] + np.arange(size)
+            for each in (one, other)
+        ]
+        unequal[which] = (one.payload[at[0]] != other.payload[at[1]]).any(axis=1)
+    return unequal
 
 
 def _difference(

@@ -23,10 +23,11 @@ from orchestrator.bench.model import RESULTS_NAME, from_json
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.records import RECORD, RING_HEADER_BYTES
 from orchestrator.rundir import RUN_JSON, default_root, storage_errors
+from orchestrator.trace.merge import LINUX_FOLDER, STREAMS_FOLDER, merge_run
 
 STREAM_SUFFIX: Final = ".rec"
 _LOG_SUFFIX: Final = ".log"
-_TRACE: Final = "trace"
+PROBES_JSON: Final = "probes.json"
 _HOST_LOG: Final = "qemu.log"
 """What QEMU says is the host's business and no part of a run's identity."""
 
@@ -40,12 +41,15 @@ class Stored:
         results: Results files.
         logs: Console logs of runs.
         streams: Event streams of runs.
+        traced: Whether `path` is itself the directory of a run that was traced: its timeline is
+            compared then, too. Of many runs below it only logs and streams are.
     """
 
     path: Path
     results: tuple[Path, ...]
     logs: tuple[Path, ...]
     streams: tuple[Path, ...]
+    traced: bool = False
 
     def files(self) -> tuple[Path, ...]:
         """All of them."""
@@ -56,16 +60,18 @@ class Stored:
         return path.name if path == self.path else str(path.relative_to(self.path))
 
     def figures(self) -> list[Figure]:
-        """Figures of all benchmark results.
+        """Figures of all benchmark results, and of the run's own trace.
 
         Raises:
-            StorageError: A file cannot be read.
+            OrchestrateError: A file cannot be read or is damaged.
         """
         figures: list[Figure] = []
         for path in self.results:
             with storage_errors(path):
                 text = path.read_bytes()
             figures += measures.of_results(from_json(text, place=str(path)))
+        if self.traced:
+            figures += measures.of_timeline(merge_run(self.path))
         return figures
 
 
@@ -86,7 +92,7 @@ def find(path: Path) -> Stored:
         folders.sort()
         here = Path(folder)
         is_run = RUN_JSON in names
-        is_trace = here.name == _TRACE
+        is_trace = here.name == STREAMS_FOLDER
         for name in sorted(names):
             if name == RESULTS_NAME:
                 results.append(here / name)
@@ -96,11 +102,21 @@ def find(path: Path) -> Stored:
                 streams.append(here / name)
     if not (results or logs or streams):
         raise UsageError(f"{path}: neither a run nor benchmark results are in or below it")
-    return Stored(path=path, results=tuple(results), logs=tuple(logs), streams=tuple(streams))
+    return Stored(
+        path=path,
+        results=tuple(results),
+        logs=tuple(logs),
+        streams=tuple(streams),
+        traced=(path / RUN_JSON).exists()
+        and (
+            (path / LINUX_FOLDER).is_dir()
+            or any(s.stat().st_size > RING_HEADER_BYTES for s in streams)
+        ),
+    )
 
 
 def differences(run: Stored, baseline: Stored) -> Iterator[Difference]:
-    """The first difference of each log and stream that both have, in order of name.
+    """The first difference of each log, stream and timeline that both have.
 
     Raises:
         StorageError: A file cannot be read.
@@ -124,12 +140,17 @@ def differences(run: Stored, baseline: Stored) -> Iterator[Difference]:
             found = None
         if found is not None:
             yield found
+    if run.traced and baseline.traced:
+        timelines = merge_run(run.path), merge_run(baseline.path)
+        if found := difference.of_timelines("timeline", *timelines):
+            yield found
 
 
 def common_files(run: Stored, baseline: Stored) -> int:
-    """How many logs and streams `differences` has compared."""
+    """How many logs, streams and timelines `differences` has compared."""
     others = {baseline.name(path) for path in (*baseline.logs, *baseline.streams)}
-    return sum(run.name(path) in others for path in (*run.logs, *run.streams))
+    files = sum(run.name(path) in others for path in (*run.logs, *run.streams))
+    return files + (run.traced and baseline.traced)
 
 
 def _records(content: bytes, path: Path) -> NDArray[np.void]:
@@ -163,7 +184,7 @@ def save_baseline(run: Stored, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            for path in (*run.files(), *_run_documents(run)):
+            for path in (*run.files(), *_beside(run)):
                 copy = making / (RESULTS_NAME if path == run.path else run.name(path))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
@@ -180,6 +201,10 @@ def save_baseline(run: Stored, target: Path) -> None:
             raise
 
 
-def _run_documents(run: Stored) -> Sequence[Path]:
-    """The run.json beside each log: it tells what the run was, and that it is whole."""
-    return tuple(dict.fromkeys(path.with_name(RUN_JSON) for path in run.logs))
+def _beside(run: Stored) -> Sequence[Path]:
+    """What the figures of runs need besides: run.json, the probes, what Linux left of its trace."""
+    wanted = [path.with_name(RUN_JSON) for path in run.logs]
+    wanted += [path.with_name(PROBES_JSON) for path in run.streams]
+    if run.traced:
+        wanted += sorted((run.path / LINUX_FOLDER).rglob("*"))
+    return tuple(path for path in dict.fromkeys(wanted) if path.is_file())

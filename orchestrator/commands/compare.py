@@ -68,7 +68,7 @@ def _compare(args: argparse.Namespace) -> int:
     found = list(stored.differences(run, baseline))
     common = stored.common_files(run, baseline)
     if common:
-        print(f"{common} logs and streams: {common - len(found)} identical")
+        print(f"{common} logs, streams and timelines: {common - len(found)} identical")
     for difference in itertools.islice(found, _SHOWN_DIFFERENCES):
         print(f"\n{difference.what} differs first at {difference.position + 1}:")
         print("\n".join(difference.lines))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from timelines import dual_timeline
 
 from orchestrator import cli
 from orchestrator.bench import difference, stored
@@ -138,16 +139,34 @@ def test_a_longer_stream_differs_where_the_other_ends() -> None:
     assert difference.of_streams("x", stream(0), stream(1)) is not None
 
 
+def test_the_first_differing_event_is_shown_as_ftrace_writes_it() -> None:
+    one, other = dual_timeline(ticks=5), dual_timeline(ticks=5)
+    assert difference.of_timelines("timeline", one, other) is None
+    row = int(one.rows("sched_wakeup")[7])
+    payload = one.payload.copy()
+    payload[int(one.offset[row]) + one.formats[int(one.event[row])].field("prio").offset] ^= 1
+    changed = dataclasses.replace(one, payload=payload)
+    found = difference.of_timelines("timeline", changed, other)
+    assert found is not None
+    assert found.position == row
+    before, after = found.lines[3], found.lines[6]
+    assert before.startswith("- ")
+    assert after.startswith("+ ")
+    assert "sched_wakeup" in before
+    assert before[2:].replace("prio=11 ", "prio=10 ") == after[2:]
+
+
 def make_run(folder: Path, *, log: str = "a\nb\n", pc: int = 0, tail: int = 0) -> Path:
-    """A run's directory as the session leaves it, in what a comparison looks at."""
-    (folder / "trace").mkdir(parents=True)
-    (folder / "run.json").write_text("{}")
-    (folder / "linux.log").write_text(log)
-    (folder / "qemu.log").write_text(str(folder))
+    """What `orchestrate bench` leaves of one run, in all that a comparison looks at."""
+    run = folder / "runs" / "one"
+    (run / "trace").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "linux.log").write_text(log)
+    (run / "qemu.log").write_text(str(folder))
     records = stream(10)
     records["pc"] = pc
     head = bytes([tail]) * RING_HEADER_BYTES
-    (folder / "trace" / "plugin-0.rec").write_bytes(head + records.tobytes())
+    (run / "trace" / "plugin-0.rec").write_bytes(head + records.tobytes())
     (folder / "bench.json").write_bytes(to_json([RESULT]))
     return folder
 
@@ -165,7 +184,7 @@ def test_equal_runs_compare_equal_whatever_the_host_did(
     one, other = make_run(tmp_path / "a"), make_run(tmp_path / "b", tail=9)
     code, told = run_cli(capsys, "compare", one, other, "--exact")
     assert code == 0
-    assert told == "2 figures: 2 same\n2 logs and streams: 2 identical\n"
+    assert told == "2 figures: 2 same\n2 logs, streams and timelines: 2 identical\n"
 
 
 def test_a_difference_is_shown_and_fails_only_where_runs_must_be_exact(
@@ -174,8 +193,8 @@ def test_a_difference_is_shown_and_fails_only_where_runs_must_be_exact(
     one, other = make_run(tmp_path / "a", log="a\nB\n", pc=4), make_run(tmp_path / "b")
     code, told = run_cli(capsys, "compare", one, other)
     assert code == 0
-    assert "linux.log differs first at 2:\n  a\n- b\n+ B\n" in told
-    assert "plugin-0.rec differs first at 1:" in told
+    assert "runs/one/linux.log differs first at 2:\n  a\n- b\n+ B\n" in told
+    assert "runs/one/trace/plugin-0.rec differs first at 1:" in told
     assert run_cli(capsys, "compare", one, other, "--exact")[0] == 1
 
 
@@ -203,7 +222,12 @@ def test_a_baseline_is_saved_replaced_shown_and_compared(
         assert run_cli(capsys, "baseline", "save", run, "board")[0] == 0
     kept = tmp_path / "state" / "orchestrate" / "baselines" / "board"
     names = sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file())
-    assert names == ["bench.json", "linux.log", "run.json", "trace/plugin-0.rec"]
+    assert names == [
+        "bench.json",
+        "runs/one/linux.log",
+        "runs/one/run.json",
+        "runs/one/trace/plugin-0.rec",
+    ]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["board"]
     assert run_cli(capsys, "compare", run, "board", "--exact")[0] == 0
     assert "board" in run_cli(capsys, "baseline", "show")[1]
@@ -231,7 +255,7 @@ def test_a_baseline_does_not_replace_what_is_none(tmp_path: Path) -> None:
 
 def test_half_a_stream_is_refused(tmp_path: Path) -> None:
     one, other = make_run(tmp_path / "a"), make_run(tmp_path / "b")
-    path = one / "trace" / "plugin-0.rec"
+    path = one / "runs" / "one" / "trace" / "plugin-0.rec"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(StorageError, match="no whole event stream"):
         list(stored.differences(stored.find(one), stored.find(other)))
@@ -252,4 +276,4 @@ def test_a_thousand_runs_are_compared_in_two_seconds(
     code, told = run_cli(capsys, "compare", tmp_path / "now", tmp_path / "then", "--exact")
     assert time.monotonic() - began_s < 2
     assert code == 0
-    assert told == "2000 figures: 2000 same\n1000 logs and streams: 1000 identical\n"
+    assert told == "2000 figures: 2000 same\n1000 logs, streams and timelines: 1000 identical\n"
