@@ -24,7 +24,8 @@ from orchestrator.commands import (
     completion,
     console,
     images,
-    sweep,
+    probe,
+    walk,
 )
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
 
@@ -44,7 +45,10 @@ exit codes:
 _INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h: a fault of this program
 _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
-COMMANDS: Final = (boot, console, bench, compare, sweep, images, completion)
+COMMANDS: Final = (
+    *(boot, console, probe, walk),
+    *(bench, compare, images, completion),
+)
 """In the order of the help."""
 
 
