@@ -25,6 +25,7 @@ from orchestrator.commands import (
     console,
     images,
     probe,
+    sweep,
     walk,
 )
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
@@ -47,7 +48,7 @@ _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
 COMMANDS: Final = (
     *(boot, console, probe, walk),
-    *(bench, compare, images, completion),
+    *(bench, compare, sweep, images, completion),
 )
 """In the order of the help."""
 

@@ -19,7 +19,7 @@ from orchestrator.bench.model import REFERENCE, BenchResult, by_bench, overhead
 PERFORMANCE_NAME: Final = "performance.svg"
 OVERHEAD_NAME: Final = "overhead.svg"
 
-_STYLE: Final = {
+STYLE: Final = {
     "svg.hashsalt": "orchestrate",
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
@@ -27,7 +27,7 @@ _STYLE: Final = {
     "axes.spines.right": False,
 }
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS: Final = ("#000000", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
+COLOURS: Final = ("#000000", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7")
 _GROUP_WIDTH: Final = 0.8
 _LEAST_PERCENT: Final = 0.1
 """Below this the overhead's scale is linear, so that 0 has a place on it."""
@@ -73,7 +73,7 @@ def _bars(
     }
     names = list(dict.fromkeys(name for variants in table.values() for name in variants))
     names = [name for name in names if name != REFERENCE]
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type] # its stub wants literal keys
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its stub wants literal keys
         figure = Figure(figsize=(max(5.0, 1.0 * len(table) + 2), 3.6), layout="constrained")
         axes = figure.add_subplot()
         for index, name in enumerate(names):
@@ -109,5 +109,5 @@ def _series(
         [value(share) for share in shares.values()],
         width,
         label=name,
-        color=_COLOURS[(index + 1) % len(_COLOURS)],
+        color=COLOURS[(index + 1) % len(COLOURS)],
     )

@@ -51,7 +51,9 @@ __all__ = [
     "Timeouts",
     "TraceConfig",
     "VmConfig",
+    "build",
     "load",
+    "read_raw",
 ]
 
 
@@ -65,7 +67,29 @@ def load(path: Path) -> Config:
         ConfigError: The file cannot be read, or is wrong; every fault is in it.
     """
     text = _read(path)
-    raw = _parse(text, path)
+    return build(_parse(text, path), path=path, text=text)
+
+
+def read_raw(path: Path) -> dict[str, Any]:
+    """The tables of a config file as they are, for `build` with some of them changed.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML; nothing else was checked.
+    """
+    return dict(_parse(_read(path), path))
+
+
+def build(raw: Mapping[str, Any], *, path: Path, text: str = "") -> Config:
+    """Checks tables that come from a config file, or are like those of one.
+
+    Args:
+        raw: The tables.
+        path: The file; relative paths start from its folder, and faults name it.
+        text: Its text, to find the lines of faults in.
+
+    Raises:
+        ConfigError: Something is wrong; every fault is in it.
+    """
     faults = Faults(file=str(path), text=text)
     base = path.absolute().parent
     for name in raw:

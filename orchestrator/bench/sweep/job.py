@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""One job of a sweep: a pure function of its inputs, and the digest of those.
+
+What runs a job may be this process, another one, or another machine: all that it needs goes in as
+plain data, all that it finds comes back as plain data. `run` decides where and when.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orchestrator
+from orchestrator.bench.registry import benchmarks
+from orchestrator.bench.run import run_bench
+from orchestrator.bench.sweep.plan import Job
+from orchestrator.bench.variants import VARIANTS
+from orchestrator.config import Config, LinuxVm
+from orchestrator.errors import Interrupted, MachineError, MissingToolError, OrchestrateError
+from orchestrator.images import sources
+from orchestrator.images.initramfs import base_initramfs
+from orchestrator.images.kernel import linux_kernel
+from orchestrator.images.store import Store, storage_errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A job with the identity of its inputs.
+
+    Attributes:
+        job: What to run.
+        inputs: Digest of everything that the job's config stands for.
+        key: Digest of all of it: equal keys, equal results.
+        kept: Folder for the run directory of a job that failed.
+    """
+
+    job: Job
+    inputs: str
+    key: str
+    kept: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        key: That of its task.
+        result: A `BenchResult` as JSON; None: it failed.
+        error: Why, and where its run directory is; "" if it did not fail.
+        host_s: Host seconds that it took.
+    """
+
+    key: str
+    result: str | None
+    error: str
+    host_s: float
+
+
+def task(job: Job, kept: Path) -> Task:
+    """Works out what a job's inputs are; builds and fetches what is not there.
+
+    Raises:
+        OrchestrateError: An input cannot be made or read.
+    """
+    inputs = inputs_digest(job.config())
+    identity = {
+        "inputs": inputs,
+        "config": job.tables,
+        "bench": job.bench,
+        "variant": job.variant,
+        "repeat": job.repeat,
+    }
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return Task(job=job, inputs=inputs, key=_sha256(text.encode()), kept=kept)
+
+
+def run_task(task: Task) -> Outcome:
+    """Runs a job. What fails is told in the outcome, so that the other jobs go on.
+
+    Raises:
+        Interrupted: The user stopped the run.
+    """
+    began_s = time.monotonic()
+    result, error = None, ""
+    place = Path(tempfile.mkdtemp(prefix="sweep-"))
+    try:
+        result = _run(task, place / "run")
+    except Interrupted:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    except OrchestrateError as failure:
+        error = "\n".join((failure.message, *failure.details, *_keep(place / "run", task)))
+    shutil.rmtree(place, ignore_errors=True)
+    return Outcome(key=task.key, result=result, error=error, host_s=time.monotonic() - began_s)
+
+
+def _run(task: Task, out: Path) -> str:
+    job = task.job
+    config = job.config()
+    if inputs_digest(config) != task.inputs:
+        raise MachineError(
+            "the images, QEMU or orchestrate of this worker are not those of the sweep; "
+            "run ci/setup from the same sources there"
+        )
+    bench = benchmarks(config)[job.bench]
+    result = run_bench(config, bench, VARIANTS[job.variant], out=out)
+    return json.dumps(asdict(result), sort_keys=True)
+
+
+def _keep(run_dir: Path, task: Task) -> Iterator[str]:
+    """Moves a failed job's run directory to where the user finds it."""
+    if not run_dir.exists():
+        return
+    place = task.kept / task.key[:16]
+    with contextlib.suppress(OSError):  # on another machine that folder may not be
+        task.kept.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.move(run_dir, place)
+        yield f"run directory: {place}"
+
+
+def inputs_digest(config: Config) -> str:
+    """The identity of everything that a config stands for: images, plugin, QEMU, files.
+
+    Raises:
+        OrchestrateError: Something cannot be built or read.
+    """
+    parts = {
+        "orchestrate": orchestrator.__version__,
+        "qemu": _qemu_version(config.machine.qemu),
+        **{name: _tree_digest(sources.build(name)) for name in sources.PARTS},
+    }
+    paths: list[Path | str] = [config.machine.hypervisor]
+    store = Store()
+    for vm in config.vms:
+        if isinstance(vm, LinuxVm):
+            kernel = linux_kernel(store, vm.kernel)
+            default = vm.initramfs == "default"
+            paths += [kernel.path, base_initramfs(store, kernel) if default else vm.initramfs]
+            paths += [host for host, _ in vm.files]
+        else:
+            paths.append(vm.image)
+    paths += (bench.path for bench in config.benches)
+    files = [str(path) for path in paths]
+    digests = [_file_digest(path) for path in paths if isinstance(path, Path)]
+    return _sha256(json.dumps([parts, [Path(file).name for file in files], digests]).encode())
+
+
+@functools.cache
+def _qemu_version(program: str) -> str:
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingToolError(f"{program} does not run: apt install qemu-system-arm") from error
+    return done.stdout.splitlines()[0]
+
+
+@functools.cache
+def _tree_digest(path: Path) -> str:
+    files = [path]
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file() and each.suffix != ".d")
+        files = [each for each in files if not each.name.startswith(".")]
+    return _sha256("".join(_file_digest(each) for each in files).encode())
+
+
+@functools.cache
+def _file_digest(path: Path) -> str:
+    with storage_errors(f"cannot read {path}"), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Works off a sweep's jobs through an executor: processes on this machine, or a Dask cluster.
+
+The results do not depend on which executor it is, on how many jobs it runs at once, or in which
+order they end. To add a kind of executor: a context manager that yields a
+`concurrent.futures.Executor`.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+from orchestrator.bench.sweep.book import Book
+from orchestrator.bench.sweep.job import Outcome, Task, run_task
+from orchestrator.errors import MachineError, MissingToolError
+
+_WORKER_DEATHS: Final = 3
+"""How often in a row, without a job done between, worker processes may die."""
+_CONNECT_S: Final = 10.0
+
+MakeExecutor = Callable[[], AbstractContextManager[Executor]]
+
+
+def run(
+    book: Book,
+    tasks: Sequence[Task],
+    make_executor: MakeExecutor,
+    on_done: Callable[[Outcome], object],
+) -> None:
+    """Runs jobs and books each as soon as it is done.
+
+    Args:
+        book: Where outcomes go.
+        tasks: What is to be run.
+        make_executor: Where it runs.
+        on_done: Called after each job was booked.
+
+    Raises:
+        MachineError: Workers die again and again. What was done is booked.
+        StorageError: The book cannot be written. What it has is whole.
+    """
+    left = {each.key: each for each in tasks}
+    deaths = 0
+    while left:
+        before = len(left)
+        try:
+            with make_executor() as executor:
+                for future in as_completed([executor.submit(run_task, t) for t in left.values()]):
+                    outcome = future.result()
+                    book.record(outcome)
+                    del left[outcome.key]
+                    on_done(outcome)
+        except BrokenProcessPool as error:
+            deaths = deaths + 1 if len(left) == before else 1
+            if deaths == _WORKER_DEATHS:
+                raise MachineError(
+                    f"a worker process died {deaths} times in a row; is there enough memory?"
+                ) from error
+
+
+def processes(count: int) -> MakeExecutor:
+    """An executor with `count` processes on this machine."""
+
+    @contextmanager
+    def make() -> Iterator[Executor]:
+        # Fresh interpreters: nothing that this process has open is inherited.
+        context = multiprocessing.get_context("spawn")
+        executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
+        try:
+            yield executor
+        except BaseException:
+            # The jobs that run end as after Ctrl-C: QEMU stopped, run directory removed.
+            executor.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+        finally:
+            executor.shutdown()
+
+    return make
+
+
+def _begin_worker() -> None:
+    """A worker leaves interruptions to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def dask(address: str) -> MakeExecutor:
+    """The executor of a Dask cluster, whose scheduler has this address.
+
+    Dask itself gives a job whose worker has died to another worker.
+    """
+
+    @contextmanager
+    def make() -> Iterator[Executor]:
+        try:
+            from distributed import Client  # noqa: PLC0415 - an extra that few need
+        except ImportError as error:
+            raise MissingToolError(
+                "--scheduler needs Dask: pip install 'orchestrator[dask]'"
+            ) from error
+        try:
+            client = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:
+            raise MachineError(f"--scheduler {address}: {error}") from error
+        with client:
+            executor: Executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+            try:
+                yield executor
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    return make
