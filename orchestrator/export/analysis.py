@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.export.columns import column
+from orchestrator.trace.hypervisor import EXIT_REASONS
 from orchestrator.trace.timeline import Timeline
 
 IDLE: Final = 0
@@ -157,19 +158,8 @@ def hypervisor_stays(timeline: Timeline) -> Stays:
     )
 
 
-EXIT_REASONS: Final = {
-    0x01: "WFI/WFE",
-    0x03: "CP15 access",
-    0x04: "CP15 access",
-    0x07: "VFP access",
-    0x12: "HVC",
-    0x13: "SMC",
-    0x20: "instruction abort",
-    0x24: "data abort",
-    0x100: "interrupt",
-}
-"""Exception classes of HSR (DDI 0406C, B3.13.6), and the hypervisor's own number for interrupts."""
 IDLING: Final = EXIT_REASONS[0x01]
+"""The exit of a guest that has nothing to do: WFI or WFE."""
 
 
 def exit_reasons(timeline: Timeline, exits: NDArray[np.intp]) -> list[str]:
@@ -215,17 +205,33 @@ def share_of_time(
     Returns:
         0 to 1; float64[m].
     """
-    # Time covered up to any instant is piecewise linear with the intervals' ends as its corners.
-    covered = np.concatenate([[0], np.cumsum(end_ns - start_ns)])
+    shares: NDArray[np.float64] = np.diff(time_covered(start_ns, end_ns, edges_ns))
+    return shares / np.diff(edges_ns.astype(np.float64))
+
+
+def time_covered(
+    start_ns: NDArray[np.uint64], end_ns: NDArray[np.uint64], until_ns: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """How much time some intervals that do not overlap cover up to each instant.
+
+    Args:
+        start_ns: In order; uint64[n].
+        end_ns: uint64[n].
+        until_ns: uint64[m].
+
+    Returns:
+        In ns; float64[m].
+    """
+    if not len(start_ns):
+        return np.zeros(len(until_ns))
+    # It is piecewise linear, with the intervals' ends as its corners.
+    total = np.concatenate([[0], np.cumsum(end_ns - start_ns)])
     corners = np.empty(2 * len(start_ns))
     corners[0::2], corners[1::2] = start_ns, end_ns
     heights = np.empty(len(corners))
-    heights[0::2], heights[1::2] = covered[:-1], covered[1:]
-    if not len(corners):
-        return np.zeros(len(edges_ns) - 1)
-    edges = edges_ns.astype(np.float64)
-    shares: NDArray[np.float64] = np.diff(np.interp(edges, corners, heights)) / np.diff(edges)
-    return shares
+    heights[0::2], heights[1::2] = total[:-1], total[1:]
+    covered: NDArray[np.float64] = np.interp(until_ns.astype(np.float64), corners, heights)
+    return covered
 
 
 def _lanes(timeline: Timeline, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -119,9 +119,9 @@ def test_stays_alternate_between_guest_and_hypervisor() -> None:
     stays = analysis.hypervisor_stays(builder.timeline())
     assert list(zip(stays.start_ns, stays.end_ns, stays.name, stays.in_guest, strict=True)) == [
         (10, 30, "rtos/0", True),
-        (30, 35, "interrupt", False),
+        (30, 35, "IRQ", False),
         (35, 60, "rtos/0", True),
-        (60, 90, "WFI/WFE", False),
+        (60, 90, "WFx", False),
     ]
 
 

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from timelines import HYPERVISOR_FORMATS, LINUX_FORMATS, Builder, dual_timeline, pack, parse_format
+from timelines import HYPERVISOR_FORMATS, LINUX_FORMATS, Builder, dual_timeline, pack
 
 from orchestrator import export
 from orchestrator.export import printfmt, text
+from orchestrator.trace.formats import parse_format
 from orchestrator.trace.timeline import ClockFit, Source, Task, Timeline
 
 BY_NAME = {each.name: each for each in LINUX_FORMATS + HYPERVISOR_FORMATS}
@@ -74,7 +75,7 @@ def test_sched_switch_is_the_kernels_line(state: int, shown: str, tmp_path: Path
             "hrtimer=0xc2000010 function=tick_sched_timer now=5",
         ),
         ("ipi_raise", {"target_cpus": b"\2\0\0\0", "reason": 0xC0A00000},
-         "target_mask=00000002 (0xc0a00000)"),
+         "target_mask=00000002 (Function call interrupts)"),
         ("vm_exit", {"vm": "linux", "pc": 16, "reason": 18, "hsr": 0x4A000000},
          "vm=linux vcpu=0 pc=0x00000010 reason=HVC hsr=0x4a000000"),
     ],
@@ -110,8 +111,8 @@ def test_context_letters(flags: int, count: int, shown: str) -> None:
 
 def test_a_print_format_it_cannot_evaluate_shows_the_fields() -> None:
     source = BY_NAME["sched_wakeup"].text.split("print fmt:")[0]
-    odd = parse_format(source + 'print fmt: "%s", some_helper(REC->pid)\n', "sched")
-    form = printfmt.compile_print_format(odd, hex)
+    odd = parse_format(source + 'print fmt: "%s", some_helper(REC->pid)\n', system="sched")
+    form = printfmt.compile_print_format(odd)
     assert form.template == "comm=%s pid=%s prio=%s target_cpu=%s"
 
 
@@ -132,8 +133,8 @@ def test_a_print_format_it_cannot_evaluate_shows_the_fields() -> None:
 )
 def test_expressions_are_those_of_c(expression: str, value: int) -> None:
     source = BY_NAME["sched_wakeup"].text.split("print fmt:")[0]
-    event = parse_format(f'{source}print fmt: "%d", {expression}\n', "sched")
-    form = printfmt.compile_print_format(event, hex)
+    event = parse_format(f'{source}print fmt: "%d", {expression}\n', system="sched")
+    form = printfmt.compile_print_format(event)
     assert form.template == "%d"
     assert form.arguments[0].value({"pid": 7, "prio": 120}) == value
 
