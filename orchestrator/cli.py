@@ -25,7 +25,9 @@ from orchestrator.commands import (
     console,
     export,
     images,
+    probe,
     sweep,
+    walk,
 )
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
 
@@ -45,7 +47,11 @@ exit codes:
 _INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h: a fault of this program
 _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
-COMMANDS: Final = (boot, console, export, bench, compare, sweep, images, completion)
+COMMANDS: Final = (
+    *(boot, console, probe, walk),
+    *(export, bench, compare),
+    *(sweep, images, completion),
+)
 """In the order of the help."""
 
 

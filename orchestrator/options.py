@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from orchestrator.config import ProbeConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimeoutOverrides:
@@ -33,6 +35,7 @@ class BootOptions:
         command: Program and arguments to run in the first Linux guest once it is ready.
         timeouts: Overrides of the config file's time-outs.
         ftrace: Whether Linux's own tracing records the command, as `[trace.linux]` says.
+        probes: Placed together with those of the config.
         json: The caller prints one JSON object on stdout, so nothing else may go there. The
             session itself never prints; this is for what it hands to the reporter.
     """
@@ -44,6 +47,7 @@ class BootOptions:
     command: tuple[str, ...] | None = None
     timeouts: TimeoutOverrides = field(default_factory=TimeoutOverrides)
     ftrace: bool = False
+    probes: tuple[ProbeConfig, ...] = ()
     json: bool = False
 
     @property

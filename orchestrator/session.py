@@ -34,6 +34,7 @@ from orchestrator.machine.layout import plan
 from orchestrator.machine.placement import LinuxImage, VmImage
 from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.process import QemuMachine
+from orchestrator.observe import TRACE_FOLDER, Observer, ObserverPaths
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.rundir import RunDir, default_root, find_live, read_live, storage_errors
 from orchestrator.supervise import Ending, Supervisor
@@ -79,6 +80,7 @@ class _Run:
     began_s: float = field(default_factory=time.monotonic)
     started: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     phases_s: dict[str, float] = field(default_factory=dict)
+    symbols: dict[str, Path] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, Path] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def boot(config: Config, options: BootOptions, reporter: Reporter) -> BootResult
             what happened in its run.json, except after a `StorageError`: then it is removed.
     """
     with _Interruptions() as interruptions:
+        config = dataclasses.replace(config, probes=(*config.probes, *options.probes))
         run = _Run(config=config, options=options, run_dir=RunDir.create(options.out, config.path))
         try:
             ending = (
@@ -139,17 +142,32 @@ def find_console(run_dir: Path | None, vm: str) -> Path:
     Raises:
         UsageError: No such run or console, or several runs to choose from.
     """
-    if run_dir is None:
-        running = find_live(default_root())
-        if len(running) != 1:
-            several = "\n".join(f"  {path}" for path in running)
-            what = f"{len(running)} systems run:\n{several}" if running else "no system runs"
-            raise UsageError(f"{what}; name its run directory with --run DIR")
-        (run_dir,) = running
+    run_dir = run_dir or _the_running_one()
     consoles: dict[str, str] = read_live(run_dir)["consoles"]
     if vm not in consoles:
         raise UsageError(f"{run_dir}: no console {vm!r}; there are {', '.join(consoles)}")
     return Path(consoles[vm])
+
+
+def find_control(run_dir: Path | None) -> Path:
+    """The socket on which a running system can be asked: `orchestrator.control`.
+
+    Args:
+        run_dir: The run; None: the only one that is running.
+
+    Raises:
+        UsageError: No such run, or several runs to choose from.
+    """
+    return Path(read_live(run_dir or _the_running_one())["control"])
+
+
+def _the_running_one() -> Path:
+    running = find_live(default_root())
+    if len(running) != 1:
+        several = "\n".join(f"  {path}" for path in running)
+        what = f"{len(running)} systems run:\n{several}" if running else "no system runs"
+        raise UsageError(f"{what}; name its run directory with --run DIR")
+    return running[0]
 
 
 class _Interruptions:
@@ -205,6 +223,16 @@ def _live_run(run: _Run, reporter: Reporter, interruptions: _Interruptions) -> E
             options=run.options,
             timeouts=_timeouts(run.config.timeouts, run.options),
             reporter=reporter,
+            observer=Observer(
+                config=run.config,
+                layout=layout,
+                images=run.symbols,
+                hypervisor=run.inputs.get("hypervisor"),
+                paths=_observer_paths(run, sockets),
+                machine=machine,
+                stop_ns=run.options.for_ns,
+                reporter=reporter,
+            ),
         )
         try:
             return asyncio.run(_supervise(run, supervisor, interruptions, sockets))
@@ -212,6 +240,15 @@ def _live_run(run: _Run, reporter: Reporter, interruptions: _Interruptions) -> E
             run.qemu_version = machine.version
             run.phases_s |= supervisor.phases_s
             run.vms = {name: watch.state.value for name, watch in supervisor.watches.items()}
+
+
+def _observer_paths(run: _Run, sockets: Path) -> ObserverPaths:
+    return ObserverPaths(
+        channel=sockets / "plugin.sock",
+        ring=sockets / "plugin.rings",
+        control=sockets / "control.sock",
+        folder=run.run_dir.file(TRACE_FOLDER),
+    )
 
 
 async def _supervise(
@@ -223,7 +260,11 @@ async def _supervise(
     hashing = asyncio.create_task(asyncio.to_thread(_hash_inputs, run.inputs))
     try:
         return await supervisor.run(
-            {"pid": os.getpid(), "started": run.started},
+            {
+                "pid": os.getpid(),
+                "started": run.started,
+                "control": str(_observer_paths(run, sockets).control),
+            },
             {name: sockets / f"join-{name}.sock" for name in supervisor.console_names},
         )
     finally:
@@ -240,7 +281,7 @@ def _timeouts(timeouts: Timeouts, options: BootOptions) -> Timeouts:
     return dataclasses.replace(timeouts, **{k: v for k, v in given.items() if v is not None})
 
 
-def _prepare(run: _Run, reporter: Reporter) -> tuple[Layout, Path | None]:
+def _prepare(run: _Run, reporter: Reporter) -> tuple[Layout, Path]:
     """Gets all images ready and gives each its place."""
     reporter.phase("images")
     began_s = time.monotonic()
@@ -252,9 +293,7 @@ def _prepare(run: _Run, reporter: Reporter) -> tuple[Layout, Path | None]:
         built_in = config.machine.hypervisor == "builtin"
         hypervisor = sources.build("hypervisor") if built_in else Path(config.machine.hypervisor)
         run.inputs["hypervisor"] = hypervisor
-    plugin = None
-    if config.clock.mode == "deterministic":
-        plugin = run.inputs["plugin"] = sources.build("plugin")
+    plugin = run.inputs["plugin"] = sources.build("plugin")
     with storage_errors(config.path):
         layout = plan(config, images, hypervisor=hypervisor)
     run.phases_s["images"] = time.monotonic() - began_s
@@ -264,13 +303,13 @@ def _prepare(run: _Run, reporter: Reporter) -> tuple[Layout, Path | None]:
 def _vm_image(run: _Run, vm: VmConfig) -> VmImage:
     if not isinstance(vm, LinuxVm):
         path = sources.build("rtos") if vm.image == "rtos" else Path(vm.image)
-        run.inputs[f"{vm.name}.image"] = path
+        run.inputs[f"{vm.name}.image"] = run.symbols[vm.name] = path
         return read_elf(path, max_segments=_ELF_IMAGES)
     store = Store()
     kernel = linux_kernel(store, vm.kernel)
     default = vm.initramfs == "default"
     initramfs = base_initramfs(store, kernel) if default else Path(vm.initramfs)
-    run.inputs[f"{vm.name}.kernel"] = kernel.path
+    run.inputs[f"{vm.name}.kernel"] = run.symbols[vm.name] = kernel.path
     run.versions[f"{vm.name}.kernel"] = kernel.version
     run.inputs[f"{vm.name}.initramfs"] = initramfs
     for host_path, guest_path in vm.files:
@@ -288,7 +327,7 @@ def _vm_image(run: _Run, vm: VmConfig) -> VmImage:
     )
 
 
-def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path | None) -> Paths:
+def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path) -> Paths:
     """Writes what was made for this run, and names all that QEMU will open."""
     inputs = {}
     for blob in layout.blobs:
@@ -301,6 +340,7 @@ def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path | Non
     if isinstance(kernel, bytes):
         kernel = run.run_dir.write_input("boot.elf", kernel)
     names = console_names(layout)
+    observed = _observer_paths(run, sockets)
     paths = Paths(
         qmp=sockets / "qmp.sock",
         console_sockets={name: sockets / f"console-{name}.sock" for name in names},
@@ -312,6 +352,8 @@ def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path | Non
         inputs=inputs,
         kernel=kernel,
         plugin=plugin,
+        channel=observed.channel,
+        ring=observed.ring,
     )
     run.layout = layout
     command = qemu_command(layout, run.config, paths, stop_ns=run.options.for_ns)

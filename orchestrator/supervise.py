@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from orchestrator.config import Timeouts
 from orchestrator.errors import (
@@ -52,6 +52,19 @@ class Ending:
     exit_code: int = 0
 
 
+class Watcher(Protocol):
+    """Traces a run; `orchestrator.observe`."""
+
+    async def attach(self) -> None:
+        """The machine has started and stands still."""
+
+    async def stopped(self) -> bool:
+        """The machine has stopped; answers whether that was the watcher's doing."""
+
+    async def finish(self) -> None:
+        """The run is at its end; QEMU is there still, unless it has died."""
+
+
 class Supervisor:
     """Runs a machine to its end.
 
@@ -63,6 +76,7 @@ class Supervisor:
         options: What the user wants.
         timeouts: Those of the config with the overrides applied.
         reporter: Hears what happens.
+        observer: Traces the run; None: nobody does.
 
     Attributes:
         phases_s: Host seconds of each phase that has begun.
@@ -79,8 +93,10 @@ class Supervisor:
         options: BootOptions,
         timeouts: Timeouts,
         reporter: Reporter,
+        observer: Watcher | None = None,
     ) -> None:
         self._layout = layout
+        self._observer = observer
         self._machine = machine
         self._paths = paths
         self._run_dir = run_dir
@@ -125,6 +141,7 @@ class Supervisor:
             self._enter_phase("stop")
             work.cancel()
             (failure,) = await asyncio.gather(work, return_exceptions=True)
+            await self._finish_tracing(failed=isinstance(failure, Exception))
         await self._drain()
         for console in self._consoles.values():
             await console.close()
@@ -135,11 +152,27 @@ class Supervisor:
         self._check_logs()
         return ending
 
+    async def _finish_tracing(self, *, failed: bool = False) -> None:
+        """What went wrong with the tracing fails a run that went well, and is a note beside others."""
+        if self._observer is None:
+            return
+        try:
+            await self._observer.finish()
+        except OrchestrateError as error:
+            if failed or (self._outcome.done() and self._outcome.exception() is not None):
+                self._reporter.note(error.message)
+                return
+            if self._outcome.done():
+                self._outcome = asyncio.get_running_loop().create_future()
+            self._fail(error)
+
     async def _work(self, live: Mapping[str, object], relays: Mapping[str, Path]) -> None:
         self._enter_phase("start")
         await self._machine.start(timeout_s=self._timeouts.start_s)
         for name, console in self._consoles.items():
             await console.connect(self._paths.console_sockets[name], relay_path=relays[name])
+        if self._observer is not None:
+            await self._observer.attach()
         sockets = {name: str(path) for name, path in relays.items()}
         self._run_dir.set_live({**live, "qemu_pid": self._machine.pid, "consoles": sockets})
         self._enter_phase("ready")
@@ -247,10 +280,13 @@ class Supervisor:
 
     async def _follow_events(self) -> None:
         async for event in self._machine.events():
-            if event["event"] == "STOP" and self._options.for_ns is not None:
-                self._end("guest-time")
-            elif event["event"] == "SHUTDOWN":
+            if event["event"] == "STOP":
+                await self._machine_stopped()
+            elif event["event"] == "SHUTDOWN" and not self._shutdown_reason:
                 self._shutdown_reason = str(cast(dict[str, Any], event["data"])["reason"])
+                if self._observer is not None:
+                    await self._finish_tracing()
+                    await self._machine.quit()
         # QEMU is gone. What the guests said last may tell more than how it went.
         await self._drain()
         self._bury()
@@ -263,6 +299,12 @@ class Supervisor:
         else:
             error = self._machine.death()
             self._fail(type(error)(error.message, details=(*self._details(None), *error.details)))
+
+    async def _machine_stopped(self) -> None:
+        if self._shutdown_reason or (self._observer is not None and await self._observer.stopped()):
+            return
+        if self._options.for_ns is not None:
+            self._end("guest-time")
 
     def _powered_off(self) -> None:
         for watch in self.watches.values():

@@ -8,9 +8,12 @@ runs, so that help and completion come at once. To add a command: such a module,
 
 import argparse
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.units import parse_duration_ns
+
+if TYPE_CHECKING:
+    from orchestrator.config import ProbeConfig
 
 Run = Callable[[argparse.Namespace], int]
 # argparse has no public name for it, and at run time it is no generic class.
@@ -52,3 +55,13 @@ def host_seconds(text: str) -> float:
     """Seconds as a plain number, or a duration with a unit."""
     is_number = text.replace(".", "", 1).isdecimal()
     return guest_time(text + "s" if is_number else text) / 1e9
+
+
+def probe_spec(text: str) -> "ProbeConfig":
+    """A probe as text; for argparse."""
+    from orchestrator.config.probes import parse_probe
+
+    try:
+        return parse_probe(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands import Commands, add_command, guest_time, host_seconds
+from orchestrator.commands import Commands, add_command, guest_time, host_seconds, probe_spec
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,16 @@ def add(commands: Commands) -> None:
     boot.add_argument("--json", action="store_true", help="print one JSON object at the end")
     boot.add_argument(
         "-o", "--out", type=Path, metavar="DIR", help="keep logs and run.json in this directory"
+    )
+    boot.add_argument(
+        "-p",
+        "--probe",
+        dest="probes",
+        type=probe_spec,
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="a probe such as 'rtos:OSTaskSwHook'; more in docs/probes.md; may be given again",
     )
     for phase, about in (
         ("start", "QEMU may take to answer"),
@@ -94,6 +104,7 @@ def _boot_options(args: argparse.Namespace) -> "BootOptions":
             ready_s=args.timeout_ready,
             command_s=args.timeout_command,
         ),
+        probes=tuple(args.probes),
         json=args.json,
     )
 
@@ -101,6 +112,10 @@ def _boot_options(args: argparse.Namespace) -> "BootOptions":
 def _check_command(options: "BootOptions", config: "Config") -> None:
     if options.command is not None and not config.linux_vms:
         raise UsageError(f"{config.path.name} has no Linux VM that could run the command")
+    names = [vm.name for vm in config.vms]
+    for each in options.probes:
+        if each.vm not in names:
+            raise UsageError(f"--probe: there is no VM {each.vm!r}; there are {', '.join(names)}")
     if options.for_ns is not None and config.clock.mode != "deterministic":
         raise UsageError(
             '--for stops at an exact guest time; that needs clock.mode = "deterministic"'

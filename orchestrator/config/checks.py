@@ -246,6 +246,11 @@ def check_probes(
                 (*draft.key, key),
                 "only the project's own hypervisor answers a probe's HVC; use mode = \"shadow\"",
             )
+        if probe.record == "both" and probe.mode == "shadow" and "mode" not in draft.wrong:
+            faults.add(
+                (*draft.key, "record"),
+                'the hypervisor does not see a shadow probe; use mode = "hvc"',
+            )
     if trace.arm_at is not None:
         vm = trace.arm_at.partition(":")[0]
         if vm not in names:

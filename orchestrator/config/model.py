@@ -143,6 +143,7 @@ class ProbeConfig:
         from_ns: Guest time from which on hits are recorded.
         until_ns: Guest time until which hits are recorded; 0: no end.
         tasks: Whether an RTOS's tasks are fetched, too.
+        record: "plugin": the hypervisor emulates and counts; "both": it records, too.
     """
 
     vm: str
@@ -154,6 +155,7 @@ class ProbeConfig:
     from_ns: int = 0
     until_ns: int = 0
     tasks: bool = True
+    record: Literal["plugin", "both"] = "plugin"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,6 @@ PLACE: Final = re.compile(
 _VM: Final = re.compile(r"[a-z0-9_-]+")
 _GLOB: Final = re.compile(r"[*?\[]")
 _LIMIT_MAX: Final = (1 << 32) - 1
-_MODES: Final = ("hvc", "shadow")
 _OPEN, _CLOSE = "([", ")]"
 
 
@@ -77,6 +76,7 @@ def probe_text(probe: ProbeConfig) -> str:
     words += [f"from={probe.from_ns}ns"] if probe.from_ns else []
     words += [f"until={probe.until_ns}ns"] if probe.until_ns else []
     words += [] if probe.tasks else ["tasks=no"]
+    words += [f"record={probe.record}"] if probe.record != "plugin" else []
     return " ".join(words)
 
 
@@ -93,10 +93,13 @@ def _words(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-def _mode(value: str) -> str:
-    if value not in _MODES:
-        raise ValueError(f'mode="{value}" is not known; valid: hvc, shadow')
-    return value
+def _one_of(key: str, *words: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(f'{key}="{value}" is not known; valid: {", ".join(words)}')
+        return value
+
+    return read
 
 
 def _limit(value: str) -> int:
@@ -106,14 +109,13 @@ def _limit(value: str) -> int:
 
 
 def _yes(value: str) -> bool:
-    if value not in {"yes", "no"}:
-        raise ValueError(f'tasks="{value}" is not known; valid: yes, no')
-    return value == "yes"
+    return _one_of("tasks", "yes", "no")(value) == "yes"
 
 
 _OPTIONS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "name": ("name", str),
-    "mode": ("mode", _mode),
+    "mode": ("mode", _one_of("mode", "hvc", "shadow")),
+    "record": ("record", _one_of("record", "plugin", "both")),
     "limit": ("limit", _limit),
     "from": ("from_ns", parse_duration_ns),
     "until": ("until_ns", parse_duration_ns),

@@ -247,6 +247,7 @@ class ProbeTable(_Table):
     from_ns: Duration | None = Field(None, alias="from")
     until_ns: Duration | None = Field(None, alias="until")
     tasks: bool | None = None
+    record: Literal["plugin", "both"] | None = None
 
 
 class BenchTable(_Table):

@@ -34,13 +34,14 @@ class Symbol:
         name: As in the symbol table.
         va: Its address, without the Thumb bit.
         bytes: Size; 0: not known (assembly, kallsyms).
-        kind: "absolute" is a number with a name, not a place.
+        kind: "absolute" is a number with a name, not a place; "init" is code that is gone when the
+            guest has booted.
     """
 
     name: str
     va: int
     bytes: int
-    kind: Literal["function", "object", "absolute"]
+    kind: Literal["function", "object", "absolute", "init"]
 
 
 class SymbolTable:
@@ -51,6 +52,7 @@ class SymbolTable:
         source: Where they come from, for messages.
         encodings: Address from which on an encoding holds, ascending; empty: not known.
         end_va: One past the last byte of code; 0: not known.
+        init: Where code lies that is gone when the guest has booted.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class SymbolTable:
         source: str,
         encodings: Sequence[tuple[int, Encoding]] = (),
         end_va: int = 0,
+        init: range = range(0),
     ) -> None:
         self.source = source
+        self.init = init
         self.symbols = tuple(sorted(symbols, key=lambda symbol: symbol.va))
         self._by_name: dict[str, list[Symbol]] = {}
         for symbol in self.symbols:

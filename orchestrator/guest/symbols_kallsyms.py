@@ -12,7 +12,7 @@ tells where every 256th name begins, and before those the addresses; since 6.4 b
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ _FEWEST_NAMES: Final = 100
 _LEAST_BYTES_EACH: Final = 3
 _MOST_BYTES_EACH: Final = 64
 _CODE_TYPES: Final = frozenset("tTwW")
+_INIT_BOUNDS: Final = ("_sinittext", "_einittext")
+"""Between them lies what runs once; its memory is then given away (free_initmem)."""
 
 
 def parse_kallsyms(image: bytes, *, source: str) -> tuple[tuple[int, str, str], ...]:
@@ -64,11 +66,20 @@ def read_kallsyms(image: bytes, *, source: str) -> SymbolTable:
     Raises:
         UsageError: As `parse_kallsyms`.
     """
+    rows = parse_kallsyms(image, source=source)
+    bounds = {name: va for va, _, name in rows if name in _INIT_BOUNDS}
+    first, last = (bounds.get(name, 0) for name in _INIT_BOUNDS)
+    init = range(first, last)
+
+    def kind(va: int, letter: str) -> Literal["function", "object", "init"]:
+        if letter not in _CODE_TYPES:
+            return "object"
+        return "init" if first <= va <= last else "function"
+
     symbols = [
-        Symbol(name=name, va=va, bytes=0, kind="function" if kind in _CODE_TYPES else "object")
-        for va, kind, name in parse_kallsyms(image, source=source)
+        Symbol(name=name, va=va, bytes=0, kind=kind(va, letter)) for va, letter, name in rows
     ]
-    return SymbolTable(symbols, source=source)
+    return SymbolTable(symbols, source=source, init=init)
 
 
 @dataclass(frozen=True, kw_only=True)

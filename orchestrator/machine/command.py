@@ -72,6 +72,8 @@ def qemu_command(
     return [
         config.machine.qemu,
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"),
+        # Whoever traces looks at the machine once more after the guests have switched it off.
+        *(("-no-shutdown",) if paths.channel is not None else ()),
         *_board(layout),
         *_clock(config.clock, paths, stop_ns),
         *("-chardev", f"socket,id=qmp,path={_escape(paths.qmp)},server=on,wait=off"),

@@ -176,6 +176,11 @@ class QemuMachine:
                 raise MachineError(f"{path}: `{command}` failed", details=self.last_words())
             await asyncio.sleep(_POLL_S)
 
+    async def quit(self) -> None:
+        """Lets QEMU end in good order, as it does by itself where nothing holds it."""
+        with contextlib.suppress(MachineError):  # it may go before it has answered
+            await self._execute("quit")
+
     async def events(self) -> AsyncGenerator[Message, None]:
         """QMP events as they come; ends with the process, after its last event."""
         process = self._running_process()

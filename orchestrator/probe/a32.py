@@ -605,7 +605,7 @@ CONDITIONAL: Final = Table(
         row("cccc 0011 0100 iiii dddd iiii iiii iiii", "MOVT", _movt),
         row("cccc 0011 0010 0000 1111 0000 hhhh hhhh", "hints", hint),
         row("cccc 0011 0R10 kkkk 1111 rrrr iiii iiii", "MSR", _write_psr_immediate),
-        row("cccc 0011 0... .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
+        row("cccc 0011 0..0 .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
         row("cccc 001o oooS nnnn dddd rrrr iiii iiii", "ALU immediate", _alu_immediate),
         # Multiplies, exclusives, and halfword and dual accesses: bits 7 and 4 set.
         row("cccc 0000 0000 dddd 0000 mmmm 1001 nnnn", "MUL", register_op("mul")),

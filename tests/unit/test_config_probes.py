@@ -78,6 +78,7 @@ def test_places_and_patterns() -> None:
         from_ns=st.integers(0, 10**10),
         until_ns=st.just(0) | st.integers(10**10 + 1, 10**12),
         tasks=st.booleans(),
+        record=st.sampled_from(["plugin", "both"]),
     )
 )
 def test_text_and_back(probe: ProbeConfig) -> None:

@@ -229,3 +229,17 @@ def test_a_name_of_several_places_must_be_given_by_address() -> None:
         NAMES[5] = kept
     with pytest.raises(UsageError, match=rf"2 places.*{NAMES[5][0]:#x}, {NAMES[8][0]:#x}"):
         table.find(NAMES[8][2])
+
+
+def test_code_that_is_gone_after_the_boot_is_no_function() -> None:
+    first, last = NAMES[600], NAMES[610]
+    NAMES[600], NAMES[610] = (first[0], "T", "_sinittext"), (last[0], "T", "_einittext")
+    try:
+        table = read_kallsyms(encode("relative"), source="test")
+    finally:
+        NAMES[600], NAMES[610] = first, last
+    assert {each.va for each in table.symbols if each.kind == "init"} == {
+        va for va, _, _ in NAMES[600:611]
+    }
+    assert table.init == range(first[0], last[0])
+    assert NAMES[605][2] not in {each.name for each in table.functions}

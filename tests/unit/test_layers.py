@@ -23,19 +23,22 @@ EVERYTHING = {
 MAY_IMPORT = {
     "errors": set[str](),
     "units": set[str](),
-    "options": set[str](),
+    "options": {"config"},
     "records": set[str](),
     "mmu": GROUND,
     "trace": GROUND | {"units", "records"},
     "config": GROUND | {"units"},
     "images": GROUND | {"units"},
     "guest": GROUND | {"units", "config", "images"},
-    "probe": GROUND | {"units", "records", "config", "mmu", "guest"},
+    "probe": GROUND | {"units", "records", "config", "images", "mmu", "guest", "machine"},
     "machine": GROUND | {"units", "config", "images", "records"},
     "rundir": GROUND | {"units"},
     # Sees timelines, and how files are replaced; nothing of machines and guests.
     "export": GROUND | {"units", "rundir", "trace"},
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
+    "control": GROUND,
+    # Traces a run that the session has made.
+    "observe": GROUND | {"config", "options", "rundir", "machine", "probe", "control"},
     "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
     # Measures by running sessions, as any other caller of them would.
     "bench": GROUND

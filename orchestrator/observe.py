@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: MIT
+"""What a run traces: probes placed at one instant, streams drained, counts at the end.
+
+The session makes an `Observer`, the supervisor tells it when the machine stands still. Which probe
+can be where is `orchestrator.probe`'s, how a ring is drained `machine.rings`'; what a second process
+may ask is `orchestrator.control`'s, and is carried out here.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.config import Config
+from orchestrator.config.probes import parse_probe, split_place
+from orchestrator.control import ControlServer, Operation
+from orchestrator.errors import CheckFailed, MachineError, UsageError
+from orchestrator.machine.board import Layout
+from orchestrator.machine.channel import PluginChannel
+from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.ram import GuestRam
+from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
+from orchestrator.options import Reporter
+from orchestrator.probe.arm import Hits, Placed, Probes
+from orchestrator.probe.document import document, place_document, profiles_of
+from orchestrator.probe.guest import Guest, find_guest
+from orchestrator.probe.place import Refusal
+from orchestrator.probe.registers import HypervisorMemory, VcpuReader
+from orchestrator.probe.spec import address, resolve
+from orchestrator.probe.start import StartPoint, start_point
+from orchestrator.probe.survey import survey
+from orchestrator.rundir import write_atomically
+
+TRACE_FOLDER: Final = "trace"
+PROBES_JSON: Final = "probes.json"
+_QUIET_TRIES: Final = 100
+_QUIET_PAUSE_S: Final = 0.002
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverPaths:
+    """Files of an observed run.
+
+    Attributes:
+        channel: The plugin's socket.
+        ring: The plugin's rings.
+        control: Where other processes may ask.
+        folder: Where streams and probes.json go.
+    """
+
+    channel: Path
+    ring: Path
+    control: Path
+    folder: Path
+
+
+class Observer:
+    """Watches one run. `attach`, then `stopped` at each stop, then `finish`.
+
+    Args:
+        config: The run's, with the probes of the command line.
+        layout: The board.
+        images: By VM, the file with its symbols.
+        hypervisor: The hypervisor's ELF; None: there is none.
+        paths: See there.
+        machine: The QEMU.
+        stop_ns: Guest time at which the run ends; None: another reason ends it.
+        reporter: Hears what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        layout: Layout,
+        images: Mapping[str, Path],
+        hypervisor: Path | None,
+        paths: ObserverPaths,
+        machine: QemuMachine,
+        stop_ns: int | None,
+        reporter: Reporter,
+    ) -> None:
+        self._config = config
+        self._layout = layout
+        self._hypervisor = hypervisor
+        self._paths = paths
+        self._machine = machine
+        self._stop_ns = stop_ns
+        self._reporter = reporter
+        self.guests = {
+            vm.name: Guest(vm.config, index=index, image=images[vm.name])
+            for index, vm in enumerate(layout.vms)
+        }
+        self._lock = asyncio.Lock()
+        self._own_stops = 0
+        self._start: StartPoint | None = None
+        self._armed_ns: int | None = None
+        self._finishing: asyncio.Task[None] | None = None
+        self._open = contextlib.AsyncExitStack()
+        self._attached = False
+        self._skipped: tuple[Refusal, ...] = ()
+        self._counted: dict[int, tuple[Placed, Hits]] = {}
+        self._reader: RingReader
+        self._channel: PluginChannel
+        self.probes: Probes
+
+    async def attach(self) -> None:
+        """Connects to the machine, which has just been started and stands still.
+
+        Raises:
+            OrchestrateError: The plugin does not answer; a probe or the start point cannot be found.
+        """
+        if self._config.probes:
+            for probe in self._config.probes:
+                resolve(probe, find_guest(self.guests, probe.vm))  # better now than at that instant
+            self._start = start_point(self._config, self._layout, self.guests)
+        ram = self._open.enter_context(GuestRam.of_process(self._machine.pid))
+        self._channel = await PluginChannel.connect(self._paths.channel)
+        self._open.push_async_callback(self._channel.close)
+        own_hypervisor = self._config.machine.hypervisor == "builtin"
+        rings = plugin_rings(self._paths.ring, self._layout.cores)
+        rings += hypervisor_rings(ram, self._layout.cores) if own_hypervisor else []
+        self._reader = RingReader(rings, self._paths.folder)
+        self._open.callback(self._reader.discard)
+        self._reader.start()
+        self.probes = Probes(
+            channel=self._channel,
+            ram=ram,
+            guests=self.guests,
+            vcpus=self._vcpu_reader(ram, own_hypervisor=own_hypervisor),
+            hypervisor=own_hypervisor,
+        )
+        if self._start is not None:
+            await self._channel.stop_at(self._start.pa)
+        control = ControlServer(self._paths.control, self._operations())
+        await control.start()
+        self._open.push_async_callback(control.close)
+        self._attached = True
+
+    def _vcpu_reader(self, ram: GuestRam, *, own_hypervisor: bool) -> VcpuReader:
+        memory = None
+        if own_hypervisor and self._hypervisor is not None:
+            memory = HypervisorMemory(self._hypervisor, ram.read)
+        return VcpuReader(
+            self._channel,
+            hypervisor=memory,
+            virtualized=self._layout.virtualization,
+            pins=lambda vm: self._layout.vms[vm].config.pin,
+        )
+
+    async def stopped(self) -> bool:
+        """The machine has stopped by itself.
+
+        Returns:
+            Whether that was ours; it then runs again, or the one who stopped it goes on.
+
+        Raises:
+            OrchestrateError: The probes cannot be placed.
+        """
+        if self._finishing is not None:
+            return True
+        if await self._at_the_end():
+            return False
+        if self._own_stops:
+            self._own_stops -= 1
+            return True
+        if self._start is None:
+            return False
+        async with self._lock:
+            self._start = None
+            await self._arm()
+            await self._machine.cont()
+        return True
+
+    async def _at_the_end(self) -> bool:
+        return self._stop_ns is not None and (await self._channel.time()).ns >= self._stop_ns
+
+    async def _arm(self) -> None:
+        self._armed_ns = (await self._channel.time()).ns
+        placed, self._skipped = await self.probes.add(self._config.probes)
+        self._reporter.note(
+            f"{len(placed)} probe{'s' * (len(placed) != 1)} placed at "
+            f"{self._armed_ns / 1e9:.6f} s of guest time"
+        )
+        if self._skipped:
+            self._reporter.note(f"left out: {len(self._skipped)}, such as {self._skipped[0]}")
+        self._write_document()
+
+    @contextlib.asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """The machine stands still meanwhile, and no core is on its way through the hypervisor.
+
+        Raises:
+            UsageError: The probes of the config are not placed yet, or the run is at its end.
+            MachineError: QEMU is gone.
+        """
+        async with self._lock:
+            if self._finishing is not None:
+                raise UsageError("the run is at its end")
+            if self._start is not None:
+                raise UsageError(
+                    f"the probes of the config wait for {self._start.text}; try again after that"
+                )
+            await self._stop_quietly()
+            try:
+                yield
+            finally:
+                if not await self._at_the_end():
+                    await self._machine.cont()
+
+    async def _stop_quietly(self) -> None:
+        """Stops where no trap is half done, so that both observers have counted the same."""
+        for _ in range(_QUIET_TRIES):
+            self._own_stops += 1
+            await self._machine.stop()
+            if not await self.probes.busy_cores() or await self._at_the_end():
+                return
+            await self._machine.cont()
+            await asyncio.sleep(_QUIET_PAUSE_S)
+        self._own_stops += 1
+        await self._machine.stop()
+
+    def _operations(self) -> dict[str, Operation]:
+        """What other processes may ask for; docs/probes.md."""
+        return {
+            "add": self._add,
+            "plan": self._plan,
+            "remove": self._remove,
+            "list": self._list,
+            "check": self._check,
+            "symbols": self._symbols,
+            "walk": self._walk,
+        }
+
+    async def _add(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Places probes in the running guests; says where they are and what was left out."""
+        probes = [parse_probe(text) for text in request["probes"]]
+        async with self.still():
+            placed, skipped = await self.probes.add(probes)
+        self._skipped += skipped
+        self._write_document()
+        return {
+            "placed": [self._document(each) for each in placed],
+            "skipped": [_skip(each) for each in skipped],
+        }
+
+    async def _plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What `_add` would do, and how each address is found."""
+        probes = [parse_probe(text) for text in request["probes"]]
+        async with self.still():
+            places, skipped = await self.probes.plan(probes)
+            views = {vm: await self.probes.view(vm) for vm in {probe.vm for probe in probes}}
+        out = []
+        for place in places:
+            walk = views[place.wanted.config.vm].mmu.walk(place.wanted.va)
+            out.append(place_document(place) | {"walk": [str(step) for step in walk.steps]})
+        return {"places": out, "skipped": [_skip(each) for each in skipped]}
+
+    async def _check(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Where probes could be."""
+        probe = parse_probe(request["probe"])
+        wanted = resolve(probe, find_guest(self.guests, probe.vm))
+        async with self.still():
+            return survey(await self.probes.view(probe.vm), wanted).document()
+
+    async def _symbols(self, request: Mapping[str, Any]) -> list[tuple[int, str]]:
+        """Functions by a pattern."""
+        guest = find_guest(self.guests, request["vm"])
+        return [(each.va, each.name) for each in guest.symbols.matching(request["pattern"])]
+
+    async def _walk(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The way of one address through both stages."""
+        vm, place = split_place(request["place"])
+        va = address(place, find_guest(self.guests, vm), any_kind=True)
+        async with self.still():
+            walk = (await self.probes.view(vm)).mmu.walk(va)
+        steps = [str(step) for step in walk.steps]
+        return {"va": va, "ipa": walk.ipa, "pa": walk.pa, "steps": steps}
+
+    async def _remove(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Takes probes away; says what they have counted."""
+        ids = [int(number) for number in request["ids"]]
+        async with self.still():
+            leaving = {number: self.probes.placed.get(number) for number in ids}
+            hits = await self.probes.remove(ids)
+        out = []
+        for number, counted in hits.items():
+            placed = leaving[number]
+            assert placed is not None  # noqa: S101 - remove() knew all of them
+            self._counted[number] = (placed, counted)
+            out.append(self._document(placed, counted))
+        self._write_document()
+        return out
+
+    async def _list(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All probes and what they have counted so far."""
+        return [
+            self._document(placed, await self.probes.hits(number))
+            for number, placed in self.probes.placed.items()
+        ]
+
+    async def finish(self) -> None:
+        """Ends the observation: counts, the guests' own bytes, complete streams. Safe to repeat.
+
+        Raises:
+            OrchestrateError: A probe was not placed, counted or removed as it should be. The
+                streams are complete nevertheless, as far as they can be.
+        """
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish())
+        # A second caller waits for the first one's work, and neither interrupts it.
+        await asyncio.shield(self._finishing)
+
+    async def _finish(self) -> None:
+        faults: list[str] = []
+        async with self._open:
+            if not self._attached:
+                return
+            try:
+                await self._machine.stop()
+                await self._take_away(faults)
+            except MachineError as error:
+                faults.append(f"what the probes counted is lost: {error.message}")
+            # The machine stands still or is gone: what is in the rings now is all there will be.
+            streams = await asyncio.to_thread(self._reader.finish)
+            lost = {name: each.lost for name, each in streams.items() if each.lost}
+            if lost:
+                faults.append(f"records were lost: {lost}")
+            self._write_document()
+        if faults:
+            raise CheckFailed("\n".join(faults))
+
+    async def _take_away(self, faults: list[str]) -> None:
+        if self._start is not None:
+            faults.append(
+                f"the probes were never placed: {self._start.text} was not executed; see arm_at "
+                "in [trace]"
+            )
+        busy = bool(await self.probes.busy_cores())
+        for number, placed in list(self.probes.placed.items()):
+            hits = await self.probes.hits(number)
+            self._counted[number] = (placed, hits)
+            # A core on its way through the hypervisor was counted by one and not yet by the other.
+            fault = None if busy else hits.contradiction()
+            if fault:
+                faults.append(f"probe {number} ({placed.wanted.name}): {fault}")
+        try:
+            await self.probes.remove(list(self.probes.placed), counted=False)
+        except CheckFailed as error:
+            faults.append(error.message)
+
+    def _document(self, placed: Placed, hits: Hits | None = None) -> dict[str, Any]:
+        profile = self.guests[placed.wanted.config.vm].profile
+        return document(
+            placed,
+            hits,
+            removed=placed.id not in self.probes.placed,
+            profile=profile.key if profile is not None else None,
+        )
+
+    def _write_document(self) -> None:
+        live = {number: (each, None) for number, each in self.probes.placed.items()}
+        known: dict[int, tuple[Placed, Hits | None]] = {**live, **self._counted}
+        if not known and self._armed_ns is None:
+            return
+        content = {
+            "format": 1,
+            "armed_ns": self._armed_ns,
+            "probes": [self._document(placed, hits) for _, (placed, hits) in sorted(known.items())],
+            "skipped": [_skip(each) for each in self._skipped],
+            "profiles": profiles_of(self.guests.values()),
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self._paths.folder / PROBES_JSON, text.encode())
+
+
+def _skip(refusal: Refusal) -> dict[str, str]:
+    return {"place": refusal.where, "reason": refusal.reason}

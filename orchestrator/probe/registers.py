@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The register state of a VM's vCPUs, on a core or switched out, of a machine that stands still.
+
+A vCPU whose registers are in a core is asked of the plugin. Those of any other lie in the
+hypervisor's `struct vcpu`, which is found by the hypervisor's own symbols and types; its memory
+has VA = PA. Under a stranger's hypervisor only what is in the cores can be seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from orchestrator.errors import UsageError
+from orchestrator.guest.dwarf import CType, Dwarf
+from orchestrator.guest.symbols_elf import read_symbols
+from orchestrator.mmu import ReadPhysical, Registers
+
+_FIELDS: Final = ("SCTLR", "TTBCR", "TTBR0", "TTBR1", "DACR")
+_MODE: Final = 0x1F
+_HYP: Final = 0x1A
+_VM: Final = 1  # HCR.VM
+
+
+class Cores(Protocol):
+    """What can be asked of the stopped cores; the plugin's channel."""
+
+    cores: int
+
+    async def read_register(self, cpu: int, name: str) -> int:
+        """A register by QEMU's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VcpuState:
+    """One vCPU.
+
+    Attributes:
+        index: In its VM.
+        core: That it is pinned to.
+        loaded: Whether its registers are in the core.
+        registers: What decides about its translation.
+    """
+
+    index: int
+    core: int
+    loaded: bool
+    registers: Registers
+
+
+class HypervisorMemory:
+    """Reads the vCPUs of the project's own hypervisor.
+
+    Args:
+        elf: The hypervisor.
+        read: Reads physical memory.
+
+    Raises:
+        UsageError: The ELF has no such symbols or types.
+    """
+
+    def __init__(self, elf: Path, read: ReadPhysical) -> None:
+        self._read = read
+        vms = Dwarf(elf).variable("vms")
+        if vms is None or vms.kind != "array":
+            raise UsageError(f"{elf}: no array `vms` in its DWARF; build it with -g")
+        self._vms_pa = read_symbols(elf).find("vms").va
+        self._vm = vms.target
+        self._vcpu = self._vm.member("vcpu").type.target
+
+    def vcpu(self, vm_index: int, index: int) -> tuple[bool, int, Registers]:
+        """Whether a vCPU is on its core, which core that is, and its registers as kept."""
+        vm_pa = self._vms_pa + vm_index * self._vm.bytes
+        pa = vm_pa + self._vm.member("vcpu").offset + index * self._vcpu.bytes
+        regs, regs_pa = self._member(self._vcpu, pa, "regs")
+        values = {name: self._number(regs, regs_pa, name) for name in _FIELDS}
+        registers = Registers(HCR=_VM, VTTBR=self._number(self._vm, vm_pa, "vttbr"), **values)
+        loaded = bool(self._number(self._vcpu, pa, "loaded"))
+        return loaded, self._number(self._vcpu, pa, "core"), registers
+
+    def _member(self, kind: CType, pa: int, name: str) -> tuple[CType, int]:
+        member = kind.member(name)
+        return member.type, pa + member.offset
+
+    def _number(self, kind: CType, pa: int, name: str) -> int:
+        inner, at = self._member(kind, pa, name)
+        return int.from_bytes(self._read(at, inner.bytes), "little")
+
+
+class VcpuReader:
+    """Finds the registers of a VM's vCPUs.
+
+    Args:
+        cores: The plugin's channel.
+        hypervisor: None: there is none, or a stranger's.
+        virtualized: Whether there is any.
+        pins: By VM, the core of each vCPU.
+    """
+
+    def __init__(
+        self,
+        cores: Cores,
+        *,
+        hypervisor: HypervisorMemory | None,
+        virtualized: bool,
+        pins: Callable[[int], tuple[int, ...]],
+    ) -> None:
+        self._cores = cores
+        self._hypervisor = hypervisor
+        self._virtualized = virtualized
+        self._pins = pins
+
+    async def vcpus(self, vm_index: int) -> tuple[VcpuState, ...]:
+        """All vCPUs of a VM.
+
+        Raises:
+            MachineError: The machine runs, or is gone.
+        """
+        out = []
+        for index, pin in enumerate(self._pins(vm_index)):
+            loaded, core, registers = True, pin, Registers()
+            if self._hypervisor is not None:
+                loaded, core, registers = self._hypervisor.vcpu(vm_index, index)
+            live = await self._live(core)
+            if loaded:
+                registers = live
+            elif self._virtualized:
+                # How stage 2 is laid out is the same for all VMs.
+                registers = Registers(**{**vars(registers), "VTCR": live.VTCR})
+            out.append(VcpuState(index=index, core=core, loaded=loaded, registers=registers))
+        return tuple(out)
+
+    async def translating(self, vm_index: int) -> Registers:
+        """The registers to walk a VM's tables with: of a vCPU whose MMU is on, if one is.
+
+        Raises:
+            MachineError: As `vcpus`.
+        """
+        vcpus = await self.vcpus(vm_index)
+        return next((each.registers for each in vcpus if each.registers.stage1), vcpus[0].registers)
+
+    async def in_hypervisor(self) -> tuple[int, ...]:
+        """The cores that are in Hyp mode at this instant."""
+        modes = [await self._cores.read_register(cpu, "cpsr") for cpu in range(self._cores.cores)]
+        return tuple(cpu for cpu, cpsr in enumerate(modes) if cpsr & _MODE == _HYP)
+
+    async def _live(self, core: int) -> Registers:
+        names = (*_FIELDS, "HCR", "VTCR", "VTTBR") if self._virtualized else _FIELDS
+        values = {name: await self._cores.read_register(core, name) for name in names}
+        return Registers(**values)

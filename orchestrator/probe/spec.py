@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""A probe as the user asked for it, resolved in its guest: addresses, names, programs.
+
+The grammar is in docs/probes.md; places and options are read by `orchestrator.config.probes`, the
+fetch arguments by `fetch`. Nothing here looks at the guest's memory.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator import records
+from orchestrator.config import ProbeConfig
+from orchestrator.config.probes import PLACE, is_glob
+from orchestrator.errors import UsageError
+from orchestrator.guest.rtos import RtosProfile
+from orchestrator.probe.fetch import Fetch, compile_fetch
+from orchestrator.probe.guest import Guest
+
+_TASK_FACTS: Final = ("id", "priority", "state", "name")
+_SWITCH_FACTS: Final = ("id", "priority", "state", "delay", "name")
+GONE: Final = "is only there while Linux boots; its memory is used for other things afterwards"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One place to probe.
+
+    Attributes:
+        config: What was asked for; a glob is one for each function.
+        name: Of the probe in all that shows it.
+        label: The place as "function+offset".
+        va: Of the instruction.
+        role: "switch" at the place where an RTOS changes tasks, else "".
+        fetches: In the order of the record's words.
+    """
+
+    config: ProbeConfig
+    name: str
+    label: str
+    va: int
+    role: str
+    fetches: tuple[Fetch, ...]
+
+
+def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
+    """Finds the places of a probe and compiles its fetches.
+
+    Raises:
+        UsageError: No such place, or a fetch that cannot be done; the message says what is near.
+    """
+    vas = _addresses(probe, guest)
+    user = tuple(
+        compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf) for text in probe.fetch
+    )
+    out = []
+    for va in vas:
+        label = guest.symbols.name_of(va)
+        profile = guest.profile if probe.tasks else None
+        is_switch = profile is not None and label == profile.switch_at
+        fetches = (*_task_fetches(guest, profile, is_switch=is_switch), *user)
+        _check_fetches(fetches, f"{probe.vm}:{label}")
+        name = probe.name if probe.name and len(vas) == 1 else f"{probe.vm}:{label}"
+        role = "switch" if is_switch else ""
+        out.append(Wanted(config=probe, name=name, label=label, va=va, role=role, fetches=fetches))
+    return tuple(out)
+
+
+def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
+    """The address of a place that is no pattern; `any_kind`: it need not be code.
+
+    Raises:
+        UsageError: No such symbol.
+    """
+    match = PLACE.fullmatch(place)
+    if match is None or is_glob(place):
+        raise UsageError(f"{place!r} is not one place")
+    if match["address"]:
+        return int(match["address"], 16)
+    symbol = guest.symbols.find(match["symbol"])
+    if any_kind and symbol.kind == "object":
+        return symbol.va + int(match["offset"] or "0", 0)
+    if symbol.kind == "init":
+        raise UsageError(f"{guest.name}:{symbol.name}: {GONE}")
+    if symbol.kind != "function":
+        raise UsageError(
+            f"{guest.name}:{symbol.name} is no code but a {symbol.kind}; to see its value fetch it "
+            "at a probe elsewhere"
+        )
+    offset = int(match["offset"] or "0", 0)
+    end = guest.symbols.end_of(symbol)
+    if symbol.va + offset >= end:
+        raise UsageError(
+            f"{guest.name}:{place}: {symbol.name} has {end - symbol.va:#x} bytes; choose an offset "
+            "below that"
+        )
+    return symbol.va + offset
+
+
+def _addresses(probe: ProbeConfig, guest: Guest) -> tuple[int, ...]:
+    if not is_glob(probe.place):
+        return (address(probe.place, guest),)
+    return tuple(symbol.va for symbol in guest.symbols.matching(probe.place))
+
+
+def _task_fetches(
+    guest: Guest, profile: RtosProfile | None, *, is_switch: bool
+) -> tuple[Fetch, ...]:
+    if profile is None:
+        return ()
+    if not is_switch:
+        return _facts(guest, profile, "task", profile.current, _TASK_FACTS)
+    out = _facts(guest, profile, "prev", profile.switch_prev, _SWITCH_FACTS)
+    if profile.switch_next is not None:
+        out += _facts(guest, profile, "next", profile.switch_next, _TASK_FACTS)
+    return out
+
+
+def _facts(
+    guest: Guest, profile: RtosProfile, prefix: str, pointer: str, keys: tuple[str, ...]
+) -> tuple[Fetch, ...]:
+    texts = {prefix: pointer} | {
+        f"{prefix}_{key}": profile.of_task(pointer, key) for key in keys if key in profile.task
+    }
+    return tuple(
+        compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf, name=name)
+        for name, text in texts.items()
+    )
+
+
+def _check_fetches(fetches: tuple[Fetch, ...], where: str) -> None:
+    words = sum(each.words for each in fetches)
+    if words > records.WORDS:
+        raise UsageError(
+            f"{where}: the fetches take {words} words, a record holds {records.WORDS}; fetch less, "
+            "or do without the tasks: tasks=no"
+        )
+    names = [each.name for each in fetches]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"{where}: two fetches are called {name!r}; name one, as in new={name}"
+            )

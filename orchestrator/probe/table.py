@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""The hypervisor's tables of probes and fetches, as the host fills them in: images/abi/trace.h.
+
+Numbers are handed out here. The tables lie in the hypervisor's memory, where the host writes plain
+data; the code of guests is another matter (`arm`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator import records
+from orchestrator.errors import CheckFailed
+from orchestrator.probe.fetch import Fetch
+from orchestrator.probe.place import Place
+
+_T32: Final = 1
+_RECORD: Final = 4
+_FREE, _ARMED = 0, 1
+_FIRST_SHADOW_ID: Final = records.MAX_PROBES
+_LAST_ID: Final = 0xFFFF
+
+
+class Ram(Protocol):
+    """The board's memory."""
+
+    def read(self, pa: int, size: int) -> bytes:
+        """A copy of some bytes."""
+
+    def write(self, pa: int, data: bytes) -> None:
+        """Writes data."""
+
+
+class Numbers:
+    """Ids of probes: those of `hvc` mode name an entry of the table, those of `shadow` do not."""
+
+    def __init__(self) -> None:
+        self._used: set[int] = set()
+
+    def take(self, *, hvc: bool) -> int:
+        """The smallest free id.
+
+        Raises:
+            CheckFailed: All are used.
+        """
+        last = records.MAX_PROBES - 1 if hvc else _LAST_ID
+        # 0 is the immediate of the calling convention's HVC.
+        for number in range(1 if hvc else _FIRST_SHADOW_ID, last + 1):
+            if number not in self._used:
+                self._used.add(number)
+                return number
+        raise CheckFailed(f"there are {len(self._used)} probes; remove some before adding more")
+
+    def free(self, number: int) -> None:
+        """Gives an id back."""
+        self._used.discard(number)
+
+
+class FetchTable:
+    """Programs in the hypervisor's table; probes that fetch the same share them.
+
+    Args:
+        ram: The board's memory.
+    """
+
+    def __init__(self, ram: Ram) -> None:
+        self._ram = ram
+        self._runs: dict[bytes, list[int]] = {}  # programs -> [first, count, users]
+
+    def take(self, fetches: Sequence[Fetch]) -> int:
+        """Puts programs into the table; returns the number of the first.
+
+        Raises:
+            CheckFailed: The table is full.
+        """
+        if not fetches:
+            return 0
+        data = np.concatenate([each.packed() for each in fetches]).tobytes()
+        run = self._runs.get(data)
+        if run is None:
+            run = self._runs[data] = [self._room(len(fetches)), len(fetches), 0]
+            pa = records.HV_TRACE_PA + records.HV_TRACE_FETCHES + run[0] * records.FETCH.itemsize
+            self._ram.write(pa, data)
+        run[2] += 1
+        return run[0]
+
+    def free(self, fetches: Sequence[Fetch]) -> None:
+        """Takes them out again, once for each `take`."""
+        data = np.concatenate([each.packed() for each in fetches]).tobytes() if fetches else b""
+        run = self._runs.get(data)
+        if run is not None:
+            run[2] -= 1
+            if not run[2]:
+                del self._runs[data]
+
+    def _room(self, count: int) -> int:
+        at = 0
+        for first, length, _ in sorted(self._runs.values()):
+            if first - at >= count:
+                break
+            at = first + length
+        if at + count > records.MAX_FETCHES:
+            raise CheckFailed(f"the table of {records.MAX_FETCHES} fetches is full; remove probes")
+        return at
+
+
+class ProbeTable:
+    """Entries of the hypervisor's table of probes.
+
+    Args:
+        ram: The board's memory.
+    """
+
+    def __init__(self, ram: Ram) -> None:
+        self._ram = ram
+
+    def arm(  # one argument for each field that is filled in
+        self,
+        number: int,
+        *,
+        vm: int,
+        place: Place,
+        fetches: tuple[int, int],
+        limit: int,
+        window_ns: tuple[int, int],
+        record: bool,
+    ) -> None:
+        """Fills in an entry; the machine stands still, so it is all there at once.
+
+        Args:
+            number: The probe's id.
+            vm: The VM's number.
+            place: The instruction and how its work is done.
+            fetches: First of them in their table, and how many.
+            limit: As in the config.
+            window_ns: From and until.
+            record: Whether the hypervisor records, or only counts.
+        """
+        entry = np.zeros(1, records.PROBE)
+        if place.displaced is None:
+            raise ValueError("a shadow probe has no entry")
+        entry["va"], entry["vm"], entry["word"] = place.wanted.va, vm, place.word
+        entry["flags"] = _T32 * place.thumb | _RECORD * record
+        entry["emulation"] = place.displaced.emulation
+        entry["operand"][0] = place.displaced.packed()
+        entry["first_fetch"], entry["fetch_count"] = fetches
+        entry["limit"] = limit
+        entry["from_ns"], entry["until_ns"] = window_ns
+        entry["state"] = _ARMED
+        self._ram.write(self._pa(number), entry.tobytes())
+
+    def free(self, number: int) -> None:
+        """Empties an entry: its HVC is an undefined instruction from now on."""
+        self._ram.write(self._pa(number), bytes(records.PROBE.itemsize))
+
+    def hits(self, number: int) -> tuple[int, ...]:
+        """Hits that the hypervisor has counted, by core."""
+        data = self._ram.read(self._pa(number), records.PROBE.itemsize)
+        entry: NDArray[Any] = np.frombuffer(data, records.PROBE)
+        return tuple(int(count) for count in entry["hits"][0])
+
+    def _pa(self, number: int) -> int:
+        return records.HV_TRACE_PA + records.HV_TRACE_PROBES + number * records.PROBE.itemsize

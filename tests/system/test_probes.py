@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: MIT
+"""Probes in running guests, walks against QEMU's own, symbols against the guest's own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator import config, session
+from orchestrator.config.probes import parse_probe
+from orchestrator.errors import CheckFailed, UsageError
+from orchestrator.guest.symbols_kallsyms import parse_kallsyms
+from orchestrator.machine.rings import read_stream
+from orchestrator.mmu import TranslationFault
+from orchestrator.observe import Observer
+from orchestrator.options import BootOptions
+from orchestrator.session import BootResult
+
+pytestmark = pytest.mark.system
+
+HOST_LIMIT_S = 240
+RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [1]\n'
+LINUX = '[vm.linux]\ntype = "linux"\nkernel = "{kernel}"\nram = "128M"\npin = [0]\n'
+
+
+class Heard:
+    """A reporter that keeps what the command wrote."""
+
+    def __init__(self) -> None:
+        self.output = b""
+
+    def phase(self, name: str) -> None: ...
+    def vm_state(self, vm: str, state: str) -> None: ...
+    def console(self, vm: str, line: str) -> None: ...
+    def note(self, text: str) -> None: ...
+    def command_output(self, stream: str, data: bytes) -> None:
+        self.output += data if stream == "stdout" else b""
+
+
+def run(folder: Path, toml: str, *probes: str, **options: Any) -> tuple[BootResult, Heard]:
+    folder.mkdir(exist_ok=True)
+    path = folder / "test.toml"
+    path.write_text(toml)
+    heard = Heard()
+    result = session.boot(
+        config.load(path),
+        BootOptions(
+            out=folder / "run", probes=tuple(parse_probe(text) for text in probes), **options
+        ),
+        heard,
+    )
+    return result, heard
+
+
+def streams(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    return {path.stem: read_stream(path) for path in (folder / "run/trace").glob("*.rec")}
+
+
+def probes_of(folder: Path) -> list[dict[str, Any]]:
+    probes: list[dict[str, Any]] = json.loads((folder / "run/trace/probes.json").read_text())[
+        "probes"
+    ]
+    return probes
+
+
+async def gva2gpa(observer: Observer, va: int, cpu: int) -> int | None:
+    """QEMU's own translation of an address of what runs on a core; None: not mapped."""
+    text = await observer._machine._qmp.execute(
+        "human-monitor-command", {"command-line": f"gva2gpa {va:#x}", "cpu-index": cpu}
+    )
+    match = re.match(r"gpa: (0x[0-9a-f]+)", str(text))
+    return int(match[1], 16) if match else None
+
+
+@pytest.mark.parametrize("kernel", ["armmp", "armmp-lpae"])
+def test_walks_and_symbols_are_those_of_qemu_and_of_the_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    """Short and long descriptors under stage 2: kernel text, heap, user space, holes."""
+    told: Counter[str] = Counter()
+
+    class Checking(Observer):
+        async def _arm(self) -> None:
+            await super()._arm()
+            choose = np.random.default_rng(1)
+            symbols = self.guests["linux"].symbols.symbols
+            vas = [symbol.va for symbol in symbols[::400]]
+            for low, high in (
+                (0, 1 << 32),
+                (0xC000_0000, 0xC800_0000),  # the linear map
+                (0x1_0000, 0x11_0000),  # busybox
+                (0xF000_0000, 0xFFFF_FFFF),
+            ):
+                vas += choose.integers(low, high, 100).tolist()
+            mmu = (await self.probes.view("linux")).mmu
+            for va in vas:
+                found: int | None = None
+                try:
+                    walk = mmu.walk(va)
+                    # QEMU asks as the kernel, which has locked itself out of user space (PAN).
+                    why = "denied" if any("no access" in s.domain for s in walk.steps) else "mapped"
+                    found = None if why == "denied" else walk.pa
+                    assert mmu.translate(va) == walk.pa
+                except TranslationFault as fault:
+                    why = fault.kind.name
+                told[why] += 1
+                assert found == await gva2gpa(self, va, 0), f"{va:#x}: {why}"
+            began = time.process_time()
+            for symbol in symbols:
+                mmu.translate(symbol.va)
+            assert time.process_time() - began < 1.0
+
+    monkeypatch.setattr(session, "Observer", Checking)
+    _, heard = run(
+        tmp_path,
+        LINUX.format(kernel=kernel),
+        "linux:ksys_read mode=shadow",
+        command=("cat", "/proc/kallsyms"),
+    )
+    assert told["mapped"] > 200
+    assert told["TRANSLATION"] > 50
+    own = [line.split() for line in heard.output.decode().splitlines() if "[" not in line]
+    image = probes_image(tmp_path)
+    found = parse_kallsyms(image.read_bytes(), source="linux")
+    assert found == tuple((int(va, 16), kind, name) for va, kind, name in own)
+    (probe,) = probes_of(tmp_path)
+    assert sum(probe["hits"]) == probe["recorded"] == len(streams(tmp_path)["plugin-0"]) > 0
+    assert probe["removed"]
+
+
+def probes_image(folder: Path) -> Path:
+    inputs = json.loads((folder / "run/run.json").read_text())["host"]["inputs"]
+    return Path(inputs["linux.kernel"])
+
+
+def test_two_runs_record_the_same_and_cost_the_guest_nothing(tmp_path: Path) -> None:
+    """Shadow probes everywhere in the RTOS: same bytes twice, same console as without any."""
+    probes = ("rtos:OS* mode=shadow", "rtos:main mode=shadow $stack0 tasks=no")
+    for name in ("first", "second"):
+        run(tmp_path / name, RTOS, *probes, for_ns=150_000_000)
+    run(tmp_path / "without", RTOS, for_ns=150_000_000)
+    logs = [(tmp_path / name / "run/rtos.log").read_bytes() for name in ("first", "without")]
+    assert logs[0] == logs[1] != b""
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / name / "run/trace").iterdir()}
+        for name in ("first", "second")
+    )
+    assert first == second
+    records = streams(tmp_path / "first")["plugin-1"]
+    assert len(records) == sum(each["recorded"] for each in probes_of(tmp_path / "first")) > 1000
+    assert np.all(np.diff(records["time_ns"].astype(np.int64)) >= 0)
+
+
+def test_the_switches_that_are_recorded_are_those_that_the_rtos_counts(tmp_path: Path) -> None:
+    """Each record's "next" is the following one's "prev", and all tasks of the workload come by."""
+    run(tmp_path, RTOS, "rtos:OSTaskSwHook mode=shadow", for_ns=200_000_000)
+    (probe,) = probes_of(tmp_path)
+    assert probe["role"] == "switch"
+    words = {each["name"]: each["word"] for each in probe["fetch"]}
+    records = streams(tmp_path)["plugin-1"]
+    word = records["word"]
+    assert np.array_equal(word[1:, words["prev"]], word[:-1, words["next"]])
+    names = {
+        row[words["next_name"] : words["next_name"] + 4].tobytes().split(b"\0")[0] for row in word
+    }
+    assert {b"RTOS-Task1", b"RTOS-Task2", b"RTOS-Task3", b"RTOS-Task4"} <= names
+
+
+def test_a_thousand_probes_in_linux_at_once(tmp_path: Path) -> None:
+    """The guest works on; every hit is recorded by both observers; the bytes are put back."""
+    patterns = ("sys_*", "vfs_*", "tcp_*", "do_*", "ip*")
+    result, heard = run(
+        tmp_path,
+        LINUX.format(kernel="armmp"),
+        *(f"linux:{pattern} record=both" for pattern in patterns),
+        command=("sh", "-c", "ls / && grep -c processor /proc/cpuinfo"),
+    )
+    assert result.exit_code == 0
+    assert heard.output.endswith(b"1\n")
+    probes = probes_of(tmp_path)
+    assert len(probes) > 1000
+    assert all(each["removed"] and each["hits"] == each["hypervisor_hits"][:2] for each in probes)
+    recorded = streams(tmp_path)
+    plugin, hypervisor = recorded["plugin-0"], recorded["hypervisor-0"]
+    assert len(plugin) == sum(sum(each["hits"]) for each in probes) > 1000
+    for name in ("id", "pc", "lr", "sp", "cpsr", "vm", "vcpu"):
+        assert np.array_equal(plugin[name], hypervisor[name]), name
+    hits = Counter(plugin["id"].tolist())
+    assert {each["id"]: sum(each["hits"]) for each in probes if any(each["hits"])} == hits
+
+
+def test_every_function_of_the_rtos_at_once(tmp_path: Path) -> None:
+    """HVCs everywhere: the workload goes on, with as many switches as without a probe."""
+    run(tmp_path / "all", RTOS, "rtos:*", for_ns=200_000_000)
+    assert not json.loads((tmp_path / "all/run/trace/probes.json").read_text())["skipped"]
+    probes = {each["label"]: sum(each["hits"]) for each in probes_of(tmp_path / "all")}
+    assert len(probes) > 120
+    assert len(streams(tmp_path / "all")["plugin-1"]) == sum(probes.values()) > 1500
+    run(tmp_path / "one", RTOS, "rtos:OSTaskSwHook mode=shadow", for_ns=200_000_000)
+    (one,) = probes_of(tmp_path / "one")
+    assert probes["OSTaskSwHook"] == sum(one["hits"])
+
+
+def test_linux_counts_its_switches_as_the_probe_does(tmp_path: Path) -> None:
+    """Between two looks at /proc/stat: its `ctxt` against the hits of __switch_to."""
+    script = "cat /proc/stat; for i in 1 2 3; do ls / | cat >/dev/null; done; cat /proc/stat"
+    _, heard = run(
+        tmp_path,
+        LINUX.format(kernel="armmp"),
+        "linux:__switch_to",
+        "linux:show_stat mode=shadow",
+        command=("sh", "-c", script),
+    )
+    first, last = (
+        int(line.split()[1]) for line in heard.output.decode().splitlines() if "ctxt" in line
+    )
+    switch, look = (each["id"] for each in probes_of(tmp_path))
+    ids = streams(tmp_path)["plugin-0"]["id"].tolist()
+    looks = [index for index, number in enumerate(ids) if number == look]
+    assert len(looks) == 2
+    between = ids[looks[0] : looks[1]].count(switch)
+    assert between == last - first > 10
+
+
+def test_one_place_is_hit_by_both_cores(tmp_path: Path) -> None:
+    """Linux with a vCPU on each core: one HVC for both, and none of the hits is lost."""
+    toml = LINUX.format(kernel="armmp").replace("pin = [0]", "pin = [0, 1]")
+    script = "for i in 1 2 3 4; do (ls / | cat >/dev/null) & done; wait"
+    run(
+        tmp_path,
+        "[machine]\ncores = 2\n" + toml,
+        "linux:__switch_to record=both",
+        "linux:ksys_read record=both",
+        command=("sh", "-c", script),
+    )
+    for each in probes_of(tmp_path):
+        assert each["hits"] == each["hypervisor_hits"][:2]
+        assert min(each["hits"]) > 0
+        assert sum(each["hits"]) > 10
+    recorded = streams(tmp_path)
+    for core in (0, 1):
+        plugin, hypervisor = recorded[f"plugin-{core}"], recorded[f"hypervisor-{core}"]
+        assert set(plugin["vcpu"].tolist()) == {core}
+        assert np.array_equal(plugin[["id", "pc", "sp"]], hypervisor[["id", "pc", "sp"]])
+
+
+def test_a_refused_place_is_told_with_its_neighbours_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(CheckFailed, match=r"the nearest that work: linux:\w+"):
+        run(
+            tmp_path / "enter",
+            LINUX.format(kernel="armmp"),
+            "linux:vfp_support_entry",
+            until_ready=True,
+        )
+    with pytest.raises(UsageError, match="only there while Linux boots"):
+        run(tmp_path / "gone", LINUX.format(kernel="armmp"), "linux:start_kernel", until_ready=True)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A dual system that runs, and a way to ask it."""
+    tmp_path = tmp_path_factory.mktemp("live")
+    path = tmp_path / "live.toml"
+    path.write_text("[machine]\ncores = 2\n" + LINUX.format(kernel="armmp") + RTOS)
+    command = (sys.executable, "-m", "orchestrator.cli")
+    with (tmp_path / "boot.log").open("wb") as log:
+        boot = subprocess.Popen(
+            (*command, "boot", "--config", path, "--out", tmp_path / "run"),
+            stdout=log,
+            stderr=log,
+        )
+
+        def ask(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                (*command, *words, "--run", tmp_path / "run"),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        try:
+            deadline = time.monotonic() + HOST_LIMIT_S
+            while "linux: ready" not in (tmp_path / "boot.log").read_text():
+                assert boot.poll() is None, (tmp_path / "boot.log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield ask
+        finally:
+            boot.terminate()
+            boot.wait(60)
+
+
+def test_probes_come_and_go_in_a_running_system(
+    live: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    added = live("probe", "add", "rtos:OSTimeTick mode=shadow", "linux:vfs_* mode=shadow")
+    assert added.returncode == 0, added.stderr
+    numbers = [line.split()[0] for line in added.stdout.splitlines()]
+    assert len(numbers) > 50
+    again = live("probe", "add", "rtos:OSTimeTick mode=shadow")
+    assert again.returncode == 1
+    assert f"probe {numbers[0]} (rtos:OSTimeTick) is there already" in again.stderr
+    time.sleep(0.5)
+    # An HVC while it is hit, at any instant of the host.
+    here = live("probe", "add", "--json", "rtos:OSIntExit")
+    assert here.returncode == 0, here.stderr
+    (placed,) = json.loads(here.stdout)["placed"]
+    gone = live("probe", "remove", "--json", str(placed["id"]))
+    assert gone.returncode == 0, gone.stderr
+    assert json.loads(gone.stdout)[0]["hits"][1] > 0
+    removed = json.loads(live("probe", "remove", "--json", numbers[0]).stdout)
+    assert removed[0]["hits"][1] > 10
+    assert removed[0]["removed"]
+    left = json.loads(live("probe", "list", "--json").stdout)
+    assert [str(each["id"]) for each in left] == numbers[1:]
+    assert live("probe", "remove", numbers[0]).returncode == 2
+    assert live("probe", "remove", "all").returncode == 0
+    assert live("probe", "list").stdout == ""
+
+
+def test_a_running_system_is_asked_for_walks_symbols_and_places(
+    live: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    walk = live("walk", "linux:__schedule").stdout.splitlines()
+    assert "stage 2 level 2" in walk[0]
+    assert re.fullmatch(r"VA 0xc\w+ -> IPA 0x\w+ -> PA 0x\w+", walk[-1])
+    assert live("walk", "linux:0x00000004").returncode == 1
+    planned = live("probe", "add", "--dry-run", "rtos:OSTimeTick mode=shadow").stdout
+    assert "rtos:OSTimeTick: VA 0x4" in planned
+    assert live("probe", "list").stdout == ""
+    unknown = live("probe", "add", "linux:__shedule")
+    assert unknown.returncode == 2
+    assert "the closest are __schedule" in unknown.stderr
+    assert "OSQPend" in live("probe", "symbols", "rtos:OSQ*").stdout
+    everywhere = json.loads(live("probe", "check", "linux", "--all", "--json").stdout)
+    assert everywhere["places"] > 40_000
+    assert everywhere["possible"] >= 0.99 * everywhere["places"]
+    assert live("probe", "check", "rtos", "--all").returncode == 0

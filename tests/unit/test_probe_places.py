@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Places of probes: data between code, the HVC itself, numbers and tables, requests of others."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator import control, records
+from orchestrator.config import ElfVm
+from orchestrator.config.probes import parse_probe
+from orchestrator.errors import CheckFailed, UsageError
+from orchestrator.guest.symbols import Encoding
+from orchestrator.guest.symbols_elf import read_symbols
+from orchestrator.mmu import Mmu, Registers
+from orchestrator.probe.arm import Hits, hvc
+from orchestrator.probe.fetch import compile_fetch
+from orchestrator.probe.guest import Guest, View, literals
+from orchestrator.probe.spec import resolve
+from orchestrator.probe.table import FetchTable, Numbers
+
+PREFIX = "arm-linux-gnueabihf-"
+SOURCE = """
+extern int far[];
+double scale = 1.5;
+__attribute__((noinline)) int constants(int x)
+{
+    return x * 0x12345678 + far[0] + (int)(scale * 3.14159265358979);
+}
+__attribute__((noinline)) int choice(int x)
+{
+    switch (x) {
+    case 0: return constants(7);
+    case 1: return constants(x) + 3;
+    case 2: return far[2] * 5;
+    case 3: return constants(far[3]);
+    case 4: return 99 - constants(1);
+    case 5: return constants(far[5]) ^ 0x5555aaaa;
+    case 6: return constants(2) & 0xff;
+    default: return -1;
+    }
+}
+int far[10];
+void _start(void) { for (;;) far[1] = choice(far[0]); }
+"""
+
+
+def tool(name: str) -> str:
+    found = shutil.which(PREFIX + name)
+    assert found, f"the tests need {PREFIX}{name}: run ci/setup"
+    return found
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("places")
+    (folder / "t.c").write_text(SOURCE)
+    flags = ("-marm", "-march=armv6", "-mfpu=vfp", "-g", "-O2", "-nostdlib", "-static")
+    # Without movw and movt constants come from literal pools.
+    subprocess.run((tool("gcc"), *flags, "-o", folder / "t.elf", folder / "t.c"), check=True)
+    return folder / "t.elf"
+
+
+def test_literals_are_found_where_the_mapping_symbols_have_them(elf: Path) -> None:
+    table = read_symbols(elf)
+    binary = elf.parent / "text"
+    subprocess.run((tool("objcopy"), "-O", "binary", "-j", ".text", elf, binary), check=True)
+    text = np.frombuffer(binary.read_bytes(), "<u4").astype(np.int64)
+    start = min(each.va for each in table.functions)
+    count = 0
+    for function in (table.find("constants"), table.find("choice")):
+        end = table.end_of(function)
+        words = text[(function.va - start) // 4 : (end - start) // 4]
+        expected = {va for va in range(function.va, end, 4) if table.encoding(va) is Encoding.DATA}
+        found = {va for va in literals(words, function.va) if va < end}
+        assert found == expected
+        count += len(expected)
+    assert count > 5
+
+
+@pytest.mark.parametrize("number", [1, 15, 16, 255, 4095, 4096, 8191])
+def test_the_hvc_is_what_the_assembler_makes(tmp_path: Path, number: int) -> None:
+    (tmp_path / "t.s").write_text(
+        f".syntax unified\n.arch armv7ve\n.arm\nhvc #{number}\n.thumb\nhvc #{number}\n"
+    )
+    subprocess.run((tool("as"), "-o", tmp_path / "t.o", tmp_path / "t.s"), check=True)
+    subprocess.run(
+        (tool("objcopy"), "-O", "binary", "-j", ".text", tmp_path / "t.o", tmp_path / "t.bin"),
+        check=True,
+    )
+    code = (tmp_path / "t.bin").read_bytes()
+    assert hvc(number, Encoding.A32) + hvc(number, Encoding.T32) == code
+
+
+def guest_of(elf: Path) -> Guest:
+    return Guest(ElfVm(name="t", ram_bytes=2 << 20), index=0, image=elf)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("t:choise", "closest are choice"),
+        ("t:far", "is no code but a object"),
+        ("t:constants+0x1000", "choose an offset below"),
+        ("t:nothing*", "no function matches"),
+        ("t:choice far[0] far[0]", "two fetches are called"),
+        ("t:choice a=%r0:string[32] b=%r0:string[32] c=%r0:string[32]", "a record holds 19"),
+    ],
+)
+def test_a_probe_that_cannot_be_is_refused_with_the_reason(elf: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        resolve(parse_probe(text), guest_of(elf))
+
+
+def test_a_pattern_is_a_probe_for_each_function(elf: Path) -> None:
+    found = resolve(parse_probe("t:c* name=x"), guest_of(elf))
+    assert [each.name for each in found] == ["t:" + each.label for each in found]
+    assert {each.label for each in found} >= {"constants", "choice"}
+    (one,) = resolve(parse_probe("t:choice+4 name=x"), guest_of(elf))
+    assert (one.name, one.label) == ("x", "choice+0x4")
+
+
+def test_code_is_read_through_the_tables(elf: Path) -> None:
+    guest = guest_of(elf)
+    function = guest.symbols.find("constants")
+    memory = {function.va + i: bytes([i]) for i in range(8)}
+
+    def read(pa: int, size: int) -> bytes:
+        return b"".join(memory.get(pa + i, b"") for i in range(size))
+
+    code = View(guest, Mmu(Registers(), read)).code(function.va)
+    assert (code.pa, code.data, code.encoding) == (function.va, bytes(range(8)), Encoding.A32)
+    last = View(guest, Mmu(Registers(), read)).code(function.va + 4)
+    assert last.data == bytes(range(4, 8)), "what follows is not mapped"
+
+
+class Memory:
+    """RAM that remembers what was written."""
+
+    def __init__(self) -> None:
+        self.written: dict[int, bytes] = {}
+
+    def read(self, pa: int, size: int) -> bytes:
+        return self.written.get(pa, bytes(size))
+
+    def write(self, pa: int, data: bytes) -> None:
+        self.written[pa] = data
+
+
+def test_probes_that_fetch_the_same_share_their_programs(elf: Path) -> None:
+    guest = guest_of(elf)
+    ram = Memory()
+    table = FetchTable(ram)
+
+    def fetches(*texts: str) -> list[Any]:
+        return [compile_fetch(t, symbols=guest.symbols, dwarf=guest.dwarf) for t in texts]
+
+    pair, other = fetches("%r0", "far[1]"), fetches("%r2")
+    assert (table.take(pair), table.take(other), table.take(pair), table.take([])) == (0, 2, 0, 0)
+    where = records.HV_TRACE_PA + records.HV_TRACE_FETCHES
+    assert ram.written[where] == b"".join(each.packed().tobytes() for each in pair)
+    table.free(pair)
+    assert table.take(fetches("%r3", "%r4")) == 3, "one of the two still uses the first programs"
+    table.free(pair)
+    assert table.take(fetches("%r5")) == 0
+
+
+def test_numbers_are_used_again_and_run_out() -> None:
+    numbers = Numbers()
+    assert [numbers.take(hvc=True) for _ in range(3)] == [1, 2, 3]
+    assert numbers.take(hvc=False) == records.MAX_PROBES
+    numbers.free(2)
+    assert numbers.take(hvc=True) == 2
+    for _ in range(records.MAX_PROBES - 4):
+        numbers.take(hvc=True)
+    with pytest.raises(CheckFailed, match="remove some"):
+        numbers.take(hvc=True)
+
+
+def test_observers_that_disagree_are_told() -> None:
+    assert Hits(cpu=(1, 2), recorded=3, hypervisor=(1, 2)).contradiction() is None
+    assert Hits(cpu=(1, 2), recorded=3, hypervisor=None).contradiction() is None
+    told = Hits(cpu=(1, 2), recorded=3, hypervisor=(2, 1)).contradiction()
+    assert told == "the plugin counted [1, 2], the hypervisor [2, 1]"
+
+
+def test_another_process_asks_and_gets_answers_and_errors(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+
+    async def double(request: Mapping[str, Any]) -> int:
+        return int(request["n"]) * 2
+
+    async def fail(_request: Mapping[str, Any]) -> None:
+        raise CheckFailed("no", details=("because",))
+
+    async def serve() -> list[Any]:
+        server = control.ControlServer(path, {"double": double, "fail": fail})
+        await server.start()
+        try:
+            answers: list[Any] = [
+                await asyncio.to_thread(control.ask, path, {"do": "double", "n": 4})
+            ]
+            for request in ({"do": "fail"}, {"do": "nothing"}, {"do": "double"}):
+                with pytest.raises((CheckFailed, UsageError)) as caught:
+                    await asyncio.to_thread(control.ask, path, request)
+                answers.append(caught.value)
+        finally:
+            await server.close()
+        return answers
+
+    answer, failed, unknown, incomplete = asyncio.run(serve())
+    assert answer == 8
+    assert (type(failed), failed.message, failed.details) == (CheckFailed, "no", ("because",))
+    assert "no such request" in unknown.message
+    assert isinstance(incomplete, UsageError)
+    with pytest.raises(UsageError, match="does not answer"):
+        control.ask(path, {"do": "double", "n": 1})
