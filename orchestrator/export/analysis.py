@@ -95,21 +95,29 @@ def span_ns(timeline: Timeline) -> tuple[int, int]:
     return int(timeline.time_ns[0]), int(timeline.time_ns[-1])
 
 
+def traced_ns(timeline: Timeline, source: int, cpu: int) -> tuple[int, int]:
+    """Time of a source's first and of its last event on a core; twice 0 without events."""
+    own = np.flatnonzero((timeline.source == source) & (timeline.cpu == cpu))
+    if not len(own):
+        return 0, 0
+    return int(timeline.time_ns[own[0]]), int(timeline.time_ns[own[-1]])
+
+
 def task_runs(timeline: Timeline) -> Runs:
     """When each task ran, idle tasks included, from the `sched_switch` events of all guests.
 
-    What ran before a guest's first switch counts from the timeline's start, what ran last to its
-    end.
+    What ran before a guest's first switch on a core counts from the guest's first event there, what
+    ran last to its last: before and after that it was not traced.
     """
     rows = timeline.rows("sched_switch")
-    begin, end = (np.array([each], np.uint64) for each in span_ns(timeline))
     start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     cpu, source = [np.empty(0, np.uint16)], [np.empty(0, np.uint8)]
     pid = [np.empty(0, np.int32)]
     for lane in _lanes(timeline, rows):
         times = timeline.time_ns[lane]
-        start_ns.append(np.concatenate([begin, times]))
-        end_ns.append(np.concatenate([times, end]))
+        begin, end = traced_ns(timeline, int(timeline.source[lane[0]]), int(timeline.cpu[lane[0]]))
+        start_ns.append(np.concatenate([np.array([begin], np.uint64), times]))
+        end_ns.append(np.concatenate([times, np.array([end], np.uint64)]))
         cpu.append(np.full(len(lane) + 1, timeline.cpu[lane[0]], np.uint16))
         source.append(np.full(len(lane) + 1, timeline.source[lane[0]], np.uint8))
         pid.append(timeline.values(lane[:1], "prev_pid").astype(np.int32))

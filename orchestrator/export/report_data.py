@@ -182,9 +182,11 @@ def _core_use(timeline: Timeline, runs: analysis.Runs, stays: analysis.Stays, cp
     outside = on_core & ~stays.in_guest
     out_start, out_end = stays.start_ns[outside], stays.end_ns[outside]
     parts: dict[str, int] = {}
+    traced = []
     for source, guest in enumerate(timeline.sources):
         own = (runs.source == source) & (runs.cpu == cpu) & (runs.pid != analysis.IDLE)
         if own.any():
+            traced.append(analysis.traced_ns(timeline, source, cpu))
             # What a guest cannot see is not its tasks' time: the hypervisor interrupts them.
             hidden = analysis.time_covered(out_start, out_end, runs.end_ns[own])
             hidden -= analysis.time_covered(out_start, out_end, runs.start_ns[own])
@@ -195,6 +197,12 @@ def _core_use(timeline: Timeline, runs: analysis.Runs, stays: analysis.Stays, cp
         asleep = stays.name[outside] == analysis.IDLING
         parts["hypervisor"] = int(spent[~asleep].sum())
         parts["asleep"] = int(spent[asleep].sum())
+    if traced:
+        # Before its guests' first event and after their last one.
+        bounds = np.array([begin, min(traced)[0], max(last for _, last in traced), end], np.uint64)
+        spans = np.diff(bounds.astype(np.float64))
+        spans -= np.diff(analysis.time_covered(out_start, out_end, bounds))
+        parts["tasks not traced"] = round(float(spans[0] + spans[2]))
     rest = end - begin - sum(parts.values())
     parts["guest, idle" if on_core.any() else "idle"] = max(0, rest)
     return CoreUse(cpu=cpu, parts_ns=parts)

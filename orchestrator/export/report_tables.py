@@ -143,7 +143,7 @@ def _probes(report: Report) -> str:
             for each in report.probes
         ),
         numbers=frozenset(range(1, 6)),
-        nothing="No probe's cost was recorded in this run.",
+        nothing="None: no probe was hit, or all were shadow probes, which take no instruction.",
     )
 
 

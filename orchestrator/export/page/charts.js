@@ -5,7 +5,7 @@
 const GUEST_COLORS = ["#3b82c4", "#d9822b", "#4c9f70", "#b65fb0", "#c9a227", "#5f8f9c", "#c4524f", "#7a6fc0"];
 const OUTSIDE_COLOR = "#c4524f";
 const SLEEP_COLOR = "#b8c2d0";
-const PART_COLORS = { "hypervisor": OUTSIDE_COLOR, "asleep": SLEEP_COLOR, "guest, idle": "#8d99ae", "idle": "#8d99ae" };
+const PART_COLORS = { "hypervisor": OUTSIDE_COLOR, "asleep": SLEEP_COLOR, "guest, idle": "#8d99ae", "idle": "#8d99ae", "tasks not traced": "#8d99ae33" };
 
 function draw(id, config) {
   const defaults = {
@@ -139,7 +139,11 @@ function drawDistribution(id, curves) {
           type: "logarithmic",
           ticks: {
             autoSkipPadding: 16,
-            callback: (value) => (Math.log10(value) % 1 === 0 ? duration(value) : ""),
+            callback(value) {
+              const digit = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
+              const shown = this.max / this.min > 100 ? [1] : [1, 2, 5];
+              return shown.includes(digit) ? duration(value) : "";
+            },
           },
         }),
         y: axis("% are this fast or faster", { min: 0, max: 100 }),
