@@ -2,6 +2,7 @@
 """ftrace's text: lines by the kernel's own rules, and print formats by what the kernel prints."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,58 @@ def test_loss_and_contradictions_are_told(tmp_path: Path) -> None:
     assert "# lost: hypervisor, cpu 1: 3 events\n" in content
     assert "# contradiction: irq 5 was handled before it was sent\n" in content
     assert f"entries-written: {len(timeline)}/{len(timeline) + 3} " in content
+
+
+LINE = re.compile(
+    r" *(?P<task>.+)-(?P<pid>\d+) +\[(?P<cpu>\d+)\] (?:[.\w]{5})? *(?P<time>\d+\.\d{9}): "
+    r"(?P<event>\w+): +(?P<details>.*)"
+)
+
+
+def lines_of(content: str) -> list[tuple[str, ...]]:
+    return [found.groups() for line in content.splitlines() if (found := LINE.fullmatch(line))]
+
+
+def every_kind_of_event() -> Timeline:
+    """A dual system's events, and those whose text is not just numbers and names."""
+    dual = dual_timeline(2)
+    builder = Builder(sources=dual.sources, tasks={**dual.tasks})
+    for time_ns, name, values in (
+        (1, "ipi_raise", {"target_cpus": b"\2\0\0\0", "reason": 0xC0A00000}),
+        (2, "ipi_raise", {"target_cpus": b"\2\0\0\0\1\0\0\0", "reason": 0xC0A00000}),
+        (3, "hrtimer_expire_entry", {"function": 0xC0101000, "hrtimer": 0xC2000010, "now": 5}),
+        (4, "sched_process_exec", {"filename": "/bin/true", "pid": 401, "common_pid": 401}),
+        (5, "softirq_entry", {"vec": 7}),
+        (6, "softirq_entry", {"vec": 12}),
+        (7, "sched_stat_runtime", {"comm": "x y", "runtime": 2**40, "vruntime": 2**64 - 1}),
+        (8, "sched_switch", {"prev_comm": "100%", "prev_state": 3}),
+        (9, "sched_switch", {"prev_state": 0x100, "prev_prio": -1}),
+        (10, "vm_exit", {"vm": "linux", "reason": 99, "hsr": 5}),
+    ):
+        builder.add(time_ns, 0, 0, name, **values)
+    own = builder.events
+    for row in range(len(dual)):
+        start, size = int(dual.offset[row]), int(dual.bytes[row])
+        record = dual.payload[start : start + size].tobytes()
+        own.append((int(dual.time_ns[row]), int(dual.cpu[row]), int(dual.source[row]), record))
+    return builder.timeline()
+
+
+def test_trace_cmd_prints_the_same_lines(tmp_path: Path) -> None:
+    """From the trace.dat of the same timeline, by its own reading of the print formats."""
+    timeline = every_kind_of_event()
+    for name in ("text", "trace.dat"):
+        export.write(timeline, name, tmp_path / name)
+    peer = subprocess.run(
+        ["trace-cmd", "report", "-t", "-N", "-i", tmp_path / "trace.dat"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    expected = lines_of(peer.stdout)
+    assert len(expected) == len(timeline)
+    # At one instant trace-cmd may take the cores in another order.
+    assert sorted(lines_of((tmp_path / "text").read_text())) == sorted(expected)
 
 
 def test_pack_and_the_formats_agree() -> None:
