@@ -56,6 +56,13 @@ class Board:
         layout = self.layout.vms[vm]
         return va - layout.ram_ipa + layout.ram_pa
 
+    def staged_pa(self, vm: int, va: int) -> int:
+        """Where the hypervisor will copy an address from, when it starts the guest."""
+        for image in self.layout.vms[vm].images:
+            if 0 <= va - image.ipa < image.bytes:
+                return va - image.ipa + image.source_pa
+        raise KeyError(f"{va:#x} is in no image")
+
     async def place_hvc(self, probe: PluginProbe, *, first_fetch: int = 0, flags: int = 0) -> None:
         """Has hypervisor and plugin know a probe, and writes its HVC over an A32 instruction."""
         word = int.from_bytes(self.ram.read(probe.pa, 4), "little")
