@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.bench.board import hvc, staged_pa
 from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
 from orchestrator.records import FETCH, Kind
@@ -24,12 +25,6 @@ PLACES = 8
 ROUNDS = 4000
 MODE_SVC = 0x13
 SP = 13
-
-
-def hvc(immediate: int) -> bytes:
-    """`HVC #immediate` in A32 (DDI 0406C, B9.3.4)."""
-    word = 0xE140_0070 | (immediate & 0xFFF0) << 4 | (immediate & 0xF)
-    return struct.pack("<I", word)
 
 
 def test_every_hit_is_counted_on_its_core(
@@ -112,7 +107,7 @@ def test_in_the_realtime_clock_every_hit_is_counted_on_its_core_too(
                     id=0x1230 + i, mode=ProbeMode.HVC, vm=0, va=va, pa=made.pa(0, va)
                 )
                 await channel.add_probe(probe)
-                await channel.write_physical(made.staged_pa(0, va), hvc(probe.id))
+                await channel.write_physical(staged_pa(made.layout, 0, va), hvc(probe.id))
             await channel.stop_at(made.pa(0, places_symbols["all_done"]))
             reader = RingReader(plugin_rings(made.paths.ring, 2), tmp_path / "trace")
             reader.start()

@@ -40,9 +40,11 @@ MAY_IMPORT = {
     # Traces a run that the session has made.
     "observe": GROUND | {"config", "options", "rundir", "machine", "probe", "control"},
     "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
-    # Measures by running sessions, as any other caller of them would.
+    # Measures by running sessions, as any other caller of them would; what a probe costs by hand,
+    # on a board of its own (`bench.board`).
     "bench": GROUND
-    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"},
+    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
+    | {"machine", "probe"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli"},
     "cli": EVERYTHING - {"cli"},
