@@ -23,10 +23,10 @@ from orchestrator.commands import (
     compare,
     completion,
     console,
-    export,
     images,
     probe,
     sweep,
+    trace,
     walk,
 )
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
@@ -48,9 +48,8 @@ _INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h: a fault of this progra
 _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
 COMMANDS: Final = (
-    *(boot, console, probe, walk),
-    *(export, bench, compare),
-    *(sweep, images, completion),
+    *(boot, trace, console, probe, walk),
+    *(bench, compare, sweep, images, completion),
 )
 """In the order of the help."""
 

@@ -23,7 +23,7 @@ from orchestrator.machine.channel import PluginChannel
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
-from orchestrator.options import Reporter
+from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, place_document, profiles_of
 from orchestrator.probe.guest import Guest, find_guest
@@ -32,10 +32,15 @@ from orchestrator.probe.registers import HypervisorMemory, VcpuReader
 from orchestrator.probe.spec import address, resolve
 from orchestrator.probe.start import StartPoint, start_point
 from orchestrator.probe.survey import survey
+from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
 from orchestrator.rundir import write_atomically
 
 TRACE_FOLDER: Final = "trace"
 PROBES_JSON: Final = "probes.json"
+_OWN_EVENTS: Final = sum(
+    1 << kind for kind in (Kind.VM_ENTRY, Kind.VM_EXIT, Kind.VCPU_SWITCH, Kind.VIRQ)
+)
+_EVENTS_OFFSET: Final = dict(CONTROL.fields or {})["events"][1]
 _QUIET_TRIES: Final = 100
 _QUIET_PAUSE_S: Final = 0.002
 
@@ -67,7 +72,7 @@ class Observer:
         hypervisor: The hypervisor's ELF; None: there is none.
         paths: See there.
         machine: The QEMU.
-        stop_ns: Guest time at which the run ends; None: another reason ends it.
+        options: What the user wants.
         reporter: Hears what happens.
     """
 
@@ -80,7 +85,7 @@ class Observer:
         hypervisor: Path | None,
         paths: ObserverPaths,
         machine: QemuMachine,
-        stop_ns: int | None,
+        options: BootOptions,
         reporter: Reporter,
     ) -> None:
         self._config = config
@@ -88,7 +93,8 @@ class Observer:
         self._hypervisor = hypervisor
         self._paths = paths
         self._machine = machine
-        self._stop_ns = stop_ns
+        self._options = options
+        self._stop_ns = options.for_ns
         self._reporter = reporter
         self.guests = {
             vm.name: Guest(vm.config, index=index, image=images[vm.name])
@@ -103,9 +109,14 @@ class Observer:
         self._attached = False
         self._skipped: tuple[Refusal, ...] = ()
         self._counted: dict[int, tuple[Placed, Hits]] = {}
+        self._ram: GuestRam
         self._reader: RingReader
         self._channel: PluginChannel
         self.probes: Probes
+
+    @property
+    def _hypervisor_events(self) -> bool:
+        return self._options.hypervisor_events and self._config.machine.hypervisor == "builtin"
 
     async def attach(self) -> None:
         """Connects to the machine, which has just been started and stands still.
@@ -113,17 +124,17 @@ class Observer:
         Raises:
             OrchestrateError: The plugin does not answer; a probe or the start point cannot be found.
         """
-        if self._config.probes:
+        if self._config.probes or self._hypervisor_events:
             for probe in self._config.probes:
                 resolve(probe, find_guest(self.guests, probe.vm))  # better now than at that instant
             self._start = start_point(self._config, self._layout, self.guests)
-        ram = self._open.enter_context(GuestRam.of_process(self._machine.pid))
+        self._ram = ram = self._open.enter_context(GuestRam.of_process(self._machine.pid))
         self._channel = await PluginChannel.connect(self._paths.channel)
         self._open.push_async_callback(self._channel.close)
         own_hypervisor = self._config.machine.hypervisor == "builtin"
         rings = plugin_rings(self._paths.ring, self._layout.cores)
         rings += hypervisor_rings(ram, self._layout.cores) if own_hypervisor else []
-        self._reader = RingReader(rings, self._paths.folder)
+        self._reader = RingReader(rings, self._paths.folder, on_records=self._options.on_records)
         self._open.callback(self._reader.discard)
         self._reader.start()
         self.probes = Probes(
@@ -180,6 +191,9 @@ class Observer:
 
     async def _arm(self) -> None:
         self._armed_ns = (await self._channel.time()).ns
+        if self._hypervisor_events:
+            at = HV_TRACE_PA + _EVENTS_OFFSET
+            self._ram.write(at, _OWN_EVENTS.to_bytes(4, "little"))
         placed, self._skipped = await self.probes.add(self._config.probes)
         self._reporter.note(
             f"{len(placed)} probe{'s' * (len(placed) != 1)} placed at "

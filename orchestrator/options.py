@@ -4,9 +4,13 @@
 The command line fills these in and the session reads them; neither knows more of the other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.config import ProbeConfig
 
@@ -35,6 +39,9 @@ class BootOptions:
         command: Program and arguments to run in the first Linux guest once it is ready.
         timeouts: Overrides of the config file's time-outs.
         ftrace: Whether Linux's own tracing records the command, as `[trace.linux]` says.
+        hypervisor_events: Whether the hypervisor records what it does itself.
+        on_records: Gets a stream's name and its next records while the system runs, in a thread
+            of its own.
         probes: Placed together with those of the config.
         json: The caller prints one JSON object on stdout, so nothing else may go there. The
             session itself never prints; this is for what it hands to the reporter.
@@ -47,6 +54,8 @@ class BootOptions:
     command: tuple[str, ...] | None = None
     timeouts: TimeoutOverrides = field(default_factory=TimeoutOverrides)
     ftrace: bool = False
+    hypervisor_events: bool = False
+    on_records: Callable[[str, NDArray[np.void]], None] | None = None
     probes: tuple[ProbeConfig, ...] = ()
     json: bool = False
 

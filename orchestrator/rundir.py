@@ -102,10 +102,7 @@ class RunDir:
             UsageError: `out` holds something; nothing was changed.
             StorageError: It cannot be made.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = (
-            out.absolute() if out else default_root() / f"{config_path.stem}-{stamp}-{os.getpid()}"
-        )
+        path = cls.place(out, config_path)
         with storage_errors(path):
             if path.exists() and any(path.iterdir()):
                 if not _is_abandoned(path):
@@ -115,6 +112,13 @@ class RunDir:
                 shutil.rmtree(path)
             (path / _INPUTS).mkdir(parents=True)
         return cls(path)
+
+    @staticmethod
+    def place(out: Path | None, config_path: Path) -> Path:
+        """Where `create` would make a directory now."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        new = default_root() / f"{config_path.stem}-{stamp}-{os.getpid()}"
+        return out.absolute() if out else new
 
     def file(self, name: str) -> Path:
         """A file of the run by its name."""

@@ -230,7 +230,7 @@ def _live_run(run: _Run, reporter: Reporter, interruptions: _Interruptions) -> E
                 hypervisor=run.inputs.get("hypervisor"),
                 paths=_observer_paths(run, sockets),
                 machine=machine,
-                stop_ns=run.options.for_ns,
+                options=run.options,
                 reporter=reporter,
             ),
         )

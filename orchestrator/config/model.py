@@ -187,10 +187,13 @@ class TraceConfig:
         arm_at: The place, as "VM:PLACE", at whose first execution the probes are placed; None: the
             first Linux VM's `ksys_sync`, which its init calls when user space is up, and without
             Linux the first instruction of the first VM.
+        hypervisor: Whether the hypervisor records VM entries and exits, virtual interrupts and
+            vCPU switches during `orchestrate trace`.
         linux: Linux's own part.
     """
 
     arm_at: str | None = None
+    hypervisor: bool = True
     linux: LinuxTraceConfig = field(default_factory=LinuxTraceConfig)
 
 

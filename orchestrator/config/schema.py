@@ -193,6 +193,7 @@ class TraceTable(_Table):
     """``[trace]``."""
 
     arm_at: Annotated[str, AfterValidator(_place)] | None = None
+    hypervisor: bool | None = None
 
 
 Buffer = Annotated[int, BeforeValidator(_by(parse_size_bytes, "8M")), _at_least(64 << 10, "64K")]

@@ -30,10 +30,8 @@ def _lines(config: LinuxTraceConfig) -> Iterator[str]:
     yield "set tracing_on 0"
     yield f"set trace_clock {config.clock}"
     yield f"set buffer_size_kb {config.buffer_bytes >> 10}"
-    if not config.instance:
+    if not config.instance:  # an instance has no names of its own
         yield f"set saved_cmdlines_size {_COMMANDS}"
-    # Without it only tasks that run while something is recorded have a name.
-    yield "set options/record-cmd 1"
     for event, condition in config.filters.items():
         yield f"set {_event_path(event)}/filter {condition}"
     for event in config.events:

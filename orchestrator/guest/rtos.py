@@ -16,7 +16,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.guest.symbols import SymbolTable
 
 _FOLDER: Final = Path(__file__).parent / "rtos_profiles"
-_KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch"}
+_KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch", "tick"}
 _TASK_KEYS: Final = ("id", "priority", "state", "delay", "name", "stack")
 _SWITCH_KEYS: Final = {"at", "prev", "next"}
 
@@ -32,6 +32,7 @@ class RtosProfile:
         current: A pointer to the running task.
         task: By what it tells ("id", "priority", "state", "delay", "name", "stack"), an
             expression with ``{task}`` for a pointer to the task.
+        tick_at: The function that the kernel runs at each tick; None: not known.
         ready_zero: Keys of `task` that are 0 in a task that could run on; empty: not known.
         states: Bit of `state` -> what such a task waits for.
         switch_at: The function at whose entry a task gives the core to another.
@@ -47,6 +48,7 @@ class RtosProfile:
     switch_at: str
     switch_prev: str
     switch_next: str | None = None
+    tick_at: str | None = None
     ready_zero: tuple[str, ...] = ()
     states: Mapping[int, str] = field(default_factory=dict)
 
@@ -78,6 +80,7 @@ def load_profile(path: Path) -> RtosProfile:
         switch_at=switch["at"],
         switch_prev=switch["prev"],
         switch_next=switch.get("next"),
+        tick_at=raw.get("tick", {}).get("at"),
         ready_zero=tuple(raw.get("ready", {}).get("zero", ())),
         states={int(bit, 0): what for bit, what in raw.get("states", {}).items()},
     )
@@ -90,6 +93,7 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
     found += [f"task.{key} is missing" for key in ("priority", "name") if key not in task]
     found += [f"task.{key} is not known" for key in task if key not in _TASK_KEYS]
     found += [f"switch.{key} is missing" for key in ("at", "prev") if key not in switch]
+    found += [f"tick.{key} is not known" for key in raw.get("tick", {}) if key != "at"]
     found += [f"switch.{key} is not known" for key in switch if key not in _SWITCH_KEYS]
     zero = raw.get("ready", {}).get("zero", ())
     found += [f"ready.zero: task.{key} is not there" for key in zero if key not in task]

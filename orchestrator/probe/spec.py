@@ -30,7 +30,7 @@ class Wanted:
         name: Of the probe in all that shows it.
         label: The place as "function+offset".
         va: Of the instruction.
-        role: "switch" at the place where an RTOS changes tasks, else "".
+        role: "switch" at the place where an RTOS changes tasks, "tick" where it counts time, "".
         fetches: In the order of the record's words.
     """
 
@@ -61,6 +61,8 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
         _check_fetches(fetches, f"{probe.vm}:{label}")
         name = probe.name if probe.name and len(vas) == 1 else f"{probe.vm}:{label}"
         role = "switch" if is_switch else ""
+        if guest.profile is not None and label == guest.profile.tick_at:
+            role = "tick"
         out.append(Wanted(config=probe, name=name, label=label, va=va, role=role, fetches=fetches))
     return tuple(out)
 

@@ -38,6 +38,7 @@ class LinuxTrace:
         printk_formats: Strings that `trace_printk` events refer to.
         header_page: As in tracefs.
         header_event: As in tracefs.
+        ended: Trace clock at the end of recording: of the last event, or when that was looked at.
         release: Of the kernel, such as "6.1.0-50-armmp".
     """
 
@@ -45,6 +46,7 @@ class LinuxTrace:
     events: Mapping[int, RingEvents]
     formats: tuple[EventFormat, ...]
     fit: ClockFit
+    ended: int
     comms: Mapping[int, str] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     kallsyms: str = ""
@@ -80,11 +82,14 @@ def _read(folder: Path) -> LinuxTrace:
     )
     release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
     pages, events = read_rings(folder)
+    fit, looked = _fit(folder, formats)
+    ended = max((int(ring.time[-1]) for ring in events.values() if len(ring.time)), default=looked)
     return LinuxTrace(
         pages=pages,
         events=events,
         formats=formats,
-        fit=_fit(folder, formats),
+        fit=fit,
+        ended=ended,
         comms=_comms((folder / "saved_cmdlines").read_text(errors="replace")),
         lost=_lost(folder, events),
         kallsyms=(folder / "kallsyms").read_text(),
@@ -133,7 +138,8 @@ def _lost(folder: Path, events: Mapping[int, RingEvents]) -> dict[int, int]:
     return lost
 
 
-def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> ClockFit:
+def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> tuple[ClockFit, int]:
+    """The fit, and the trace clock at its first piece of evidence."""
     clock = re.search(r"\[(\w+)\]", (folder / "trace_clock").read_text())
     ids = {each.name: each.id for each in formats if each.system == "raw_syscalls"}
     if clock is None or "sys_enter" not in ids:
@@ -153,4 +159,5 @@ def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> ClockFit:
             )
         rows.append(np.stack([mine[:, 1], entered, left, mine[:, 2]]))
     before, entered, left, after = np.concatenate(rows, axis=1)
-    return fit_brackets(clock[1], before=before, entered=entered, left=left, after=after)
+    fit = fit_brackets(clock[1], before=before, entered=entered, left=left, after=after)
+    return fit, int(entered[0])

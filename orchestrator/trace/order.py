@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from orchestrator.records import Kind
 
 _MAX_TOLD: Final = 20
-_FIRST_SHARED_IRQ: Final = 16
-"""Below it are interrupts between CPUs, which no handler of a driver takes."""
 
 
 def outside_of_vm(
@@ -62,7 +60,7 @@ def handled_before_sent(
         records: The hypervisor's VIRQ records of that vCPU, in order of time.
         residual_ns: What the guest's clock leaves open.
     """
-    sent = records[records["id"] >= _FIRST_SHARED_IRQ]["time_ns"].astype(np.int64)
+    sent = records["time_ns"].astype(np.int64)
     wrong = []
     for number in np.unique(irq):
         rows = np.flatnonzero(irq == number)

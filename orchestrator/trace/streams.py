@@ -8,7 +8,7 @@ have fetched into them (docs/probes.md). What the records mean for a guest is `r
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,7 +140,7 @@ def read_streams(folder: Path) -> Observed:
         if count:
             lost[cpu] = lost.get(cpu, 0) + count
     return Observed(
-        probes={each["id"]: _probe(each) for each in document.get("probes", ())},
+        probes=read_probes(folder),
         hits=hits,
         hypervisor=by_hypervisor[own],
         lost=lost,
@@ -148,6 +148,29 @@ def read_streams(folder: Path) -> Observed:
             vm: tuple(each["ready_zero"]) for vm, each in document.get("profiles", {}).items()
         },
     )
+
+
+def until(observed: Observed, time_ns: int) -> Observed:
+    """What was seen up to a guest time.
+
+    How long guests run on after the last command is a matter of host time; two runs are equal only
+    up to an instant that a guest has chosen.
+    """
+    return replace(
+        observed,
+        hits=observed.hits[observed.hits["time_ns"] <= time_ns],
+        hypervisor=observed.hypervisor[observed.hypervisor["time_ns"] <= time_ns],
+    )
+
+
+def read_probes(folder: Path) -> dict[int, Probe]:
+    """The probes of a run by id; none where none were placed.
+
+    Raises:
+        StorageError: `probes.json` is damaged.
+    """
+    document = _document(folder / PROBES_JSON)
+    return {each["id"]: _probe(each) for each in document.get("probes", ())}
 
 
 def _joined(streams: Sequence[NDArray[np.void]]) -> NDArray[np.void]:

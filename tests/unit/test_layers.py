@@ -38,13 +38,14 @@ MAY_IMPORT = {
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
     "control": GROUND,
     # Traces a run that the session has made.
-    "observe": GROUND | {"config", "options", "rundir", "machine", "probe", "control"},
-    "session": EVERYTHING - {"session", "bench", "cli", "commands", "terminal"},
-    # Measures by running sessions, as any other caller of them would; what a probe costs by hand,
-    # on a board of its own (`bench.board`).
+    "observe": GROUND | {"records", "config", "options", "rundir", "machine", "probe", "control"},
+    # Traces by running a session, and shows what came of it.
+    "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "terminal"},
+    "session": EVERYTHING
+    - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"},
+    # Measures by running sessions, as any other caller of them would.
     "bench": GROUND
-    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
-    | {"machine", "probe"},
+    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli"},
     "cli": EVERYTHING - {"cli"},

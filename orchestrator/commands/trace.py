@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""`orchestrate trace`: run a command in Linux and record what all guests do meanwhile."""
+
+import argparse
+import json
+from pathlib import Path
+
+from orchestrator.commands import Commands, add_command, host_seconds, probe_spec
+from orchestrator.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    """Describes the command."""
+    parser = add_command(
+        commands,
+        "trace",
+        _trace,
+        "record a command and all guests on one clock",
+        takes_command=True,
+    )
+    parser.usage = "orchestrate trace --config FILE [options] [-- COMMAND ...]"
+    parser.epilog = (
+        "COMMAND runs in the first Linux guest; without one, a short workload does. What was "
+        "recorded is in the run directory: trace.dat for trace-cmd and KernelShark, and so on."
+    )
+    parser.add_argument(
+        "-c", "--config", type=Path, required=True, metavar="FILE", help="the system to trace"
+    )
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="the run directory")
+    parser.add_argument(
+        "-p",
+        "--probe",
+        dest="probes",
+        type=probe_spec,
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="a further probe; see docs/probes.md; may be given again",
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        dest="formats",
+        action="append",
+        metavar="FORMAT",
+        help="write only this format; may be given again; without it all are written",
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="show probes' and hypervisor's records as they come"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument(
+        "--timeout-command",
+        type=host_seconds,
+        metavar="S",
+        help="host seconds COMMAND may take; overrides the config",
+    )
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from orchestrator import config, export, terminal, tracing
+    from orchestrator.options import BootOptions, TimeoutOverrides
+
+    if args.live and args.json:
+        raise UsageError("--live prints lines and --json one object; choose one of them")
+    formats = args.formats or list(export.FORMATS)
+    for name in formats:
+        if name not in export.FORMATS:
+            raise UsageError(f"there is no format {name!r}; there are {', '.join(export.FORMATS)}")
+    loaded = config.load(args.config)
+    command = None if args.command is None else tuple(args.command)
+    if command is not None and not loaded.linux_vms:
+        raise UsageError(f"{loaded.path.name} has no Linux VM that could run the command")
+    if not loaded.linux_vms:
+        raise UsageError(
+            f"{loaded.path.name} has no Linux VM whose command would end the run; use orchestrate "
+            "boot --for with --probe, and orchestrate export"
+        )
+    options = BootOptions(
+        out=args.out,
+        command=command,
+        probes=tuple(args.probes),
+        timeouts=TimeoutOverrides(command_s=args.timeout_command),
+        json=args.json,
+    )
+    reporter = terminal.JsonReporter() if args.json else terminal.TextReporter(show_consoles=False)
+    live = (lambda line: print(line, flush=True)) if args.live else None
+    result = tracing.trace(loaded, options, reporter, formats=formats, live=live)
+    if isinstance(reporter, terminal.JsonReporter):
+        document = json.loads(reporter.result(result.boot))
+        document["trace"] = {
+            "events": len(result.timeline),
+            "contradictions": list(result.timeline.contradictions),
+            "files": {name: str(path) for name, path in result.files.items()},
+        }
+        print(json.dumps(document, indent=2))
+        return result.boot.exit_code
+    for line in tracing.summary(result.timeline):
+        reporter.note(line)
+    for path in result.files.values():
+        reporter.note(f"wrote {path}")
+    return result.boot.exit_code

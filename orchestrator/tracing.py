@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""One traced run: default probes, the boot, the merge, the files that viewers open."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator import export, session
+from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig, VmConfig
+from orchestrator.images import sources
+from orchestrator.images.kernel import linux_kernel
+from orchestrator.images.store import Store
+from orchestrator.observe import TRACE_FOLDER
+from orchestrator.options import BootOptions, Reporter
+from orchestrator.probe.guest import Guest
+from orchestrator.rundir import RunDir
+from orchestrator.trace.live import LiveText
+from orchestrator.trace.merge import CLOCK_PLACE, merge_run
+from orchestrator.trace.timeline import Timeline
+
+DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
+"""Some work for Linux, and then some periods of the project's RTOS."""
+
+_CLOCK_HITS: Final = 4000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TraceResult:
+    """A traced run.
+
+    Attributes:
+        boot: How the run went.
+        timeline: All events.
+        files: What was written, by format.
+    """
+
+    boot: session.BootResult
+    timeline: Timeline
+    files: dict[str, Path]
+
+
+def trace(
+    config: Config,
+    options: BootOptions,
+    reporter: Reporter,
+    *,
+    formats: Sequence[str],
+    live: Callable[[str], None] | None = None,
+) -> TraceResult:
+    """Boots a config, records its command, and writes the result into the run directory.
+
+    Args:
+        config: The system.
+        options: Of the boot; the command, if any, is that to be recorded.
+        reporter: Hears what happens.
+        formats: Keys of `export.FORMATS`.
+        live: Gets a line for each record while the system runs; called in another thread.
+
+    Raises:
+        OrchestrateError: As `session.boot`, and as merging and writing do.
+    """
+    run_dir = RunDir.place(options.out, config.path)
+    command = options.command
+    if command is None and config.linux_vms:
+        command = DEFAULT_COMMAND
+    on_records = None
+    if live is not None:
+        folder = run_dir / TRACE_FOLDER
+        on_records = LiveText(folder, [vm.name for vm in config.vms], live).records
+    options = dataclasses.replace(
+        options,
+        out=run_dir,
+        command=command,
+        probes=(*options.probes, *default_probes(config, options.probes)),
+        ftrace=bool(config.linux_vms),
+        hypervisor_events=config.trace.hypervisor,
+        on_records=on_records,
+    )
+    boot = session.boot(config, options, reporter)
+    reporter.phase("merge")
+    timeline = merge_run(boot.run_dir)
+    files = {}
+    for name in formats:
+        files[name] = boot.run_dir / export.FORMATS[name].file
+        export.write(timeline, name, files[name])
+    return TraceResult(boot=boot, timeline=timeline, files=files)
+
+
+def default_probes(config: Config, given: Sequence[ProbeConfig]) -> tuple[ProbeConfig, ...]:
+    """Probes that cost the guests nothing: task switches and ticks of every RTOS, Linux's clock.
+
+    Args:
+        config: The system; what it probes itself is left out.
+        given: Further probes, left out as well.
+    """
+    known = {(each.vm, each.place) for each in (*config.probes, *given)}
+    first_linux = next((i for i, vm in enumerate(config.vms) if isinstance(vm, LinuxVm)), -1)
+    probes = []
+    for index, vm in enumerate(config.vms):
+        for place in _places(vm, index, first_linux):
+            if (vm.name, place) not in known:
+                is_clock = place == CLOCK_PLACE
+                probes.append(
+                    ProbeConfig(
+                        vm=vm.name,
+                        place=place,
+                        mode="shadow",
+                        limit=_CLOCK_HITS if is_clock else 0,
+                        tasks=not is_clock,
+                    )
+                )
+    return tuple(probes)
+
+
+def _places(vm: VmConfig, index: int, first_linux: int) -> list[str]:
+    if isinstance(vm, LinuxVm) and index != first_linux:
+        return []  # only the first one runs the command and is traced
+    guest = Guest(vm, index=index, image=_image(vm))
+    if isinstance(vm, LinuxVm):
+        return [CLOCK_PLACE] if guest.symbols.get(CLOCK_PLACE) is not None else []
+    profile = guest.profile
+    if profile is None:
+        return []
+    return [profile.switch_at, *([profile.tick_at] if profile.tick_at else [])]
+
+
+def _image(vm: VmConfig) -> Path:
+    if isinstance(vm, ElfVm):
+        return sources.build("rtos") if vm.image == "rtos" else Path(vm.image)
+    return linux_kernel(Store(), vm.kernel).path
+
+
+def summary(timeline: Timeline) -> list[str]:
+    """What a user should know of a timeline: how much, how exact, what is missing or wrong."""
+    lines = [f"{len(timeline)} events on {timeline.cores} cores"]
+    for source in timeline.sources:
+        clock = source.clock
+        if clock.samples:
+            lines.append(
+                f"{source.name}: clock {clock.clock} fitted by {clock.samples} pieces of evidence, "
+                f"at most {clock.residual_ns} ns off"
+            )
+        lines += [
+            f"{source.name}: {count} events were lost on core {core}"
+            for core, count in sorted(source.lost.items())
+        ]
+    return lines + [f"contradiction: {each}" for each in timeline.contradictions]
