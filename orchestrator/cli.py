@@ -23,6 +23,7 @@ from orchestrator.commands import (
     compare,
     completion,
     console,
+    export,
     images,
     probe,
     sweep,
@@ -49,7 +50,8 @@ _DEBUG_VARIABLE: Final = "ORCHESTRATE_DEBUG"
 
 COMMANDS: Final = (
     *(boot, trace, console, probe, walk),
-    *(bench, compare, sweep, images, completion),
+    *(export, bench, compare),
+    *(sweep, images, completion),
 )
 """In the order of the help."""
 

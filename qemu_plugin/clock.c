@@ -113,6 +113,7 @@ static void on_boundary(void)
 void clock_stop_here(void)
 {
     if (use_icount == 0) {
+        cpu_pause(current_cpu); /* this core at once; the others when QEMU tells them */
         request_stop();
         return;
     }

@@ -84,7 +84,7 @@ static void on_translation(qemu_plugin_id_t id, plugin_tb *tb)
     plugin_insn *insn = qemu_plugin_tb_get_insn(tb, qemu_plugin_tb_n_insns(tb) - 1);
 
     (void)id;
-    if (args.quantum_ns != 0 && is_wait_hint(insn)) {
+    if (core_count > 1 && args.quantum_ns != 0 && is_wait_hint(insn)) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_wait_hint, PLUGIN_NO_REGS, NULL);
     }
     if (args.channel != NULL) {
@@ -165,7 +165,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         args.quantum_ns = ONE_CORE_QUANTUM_NS;
     }
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
-    if (args.quantum_ns != 0 || args.channel != NULL) {
+    /* A core alone yields to nobody; a look at each block would make translation dearer. */
+    if ((args.quantum_ns != 0 && core_count > 1) || args.channel != NULL) {
         qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     }
     return 0;

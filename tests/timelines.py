@@ -5,7 +5,6 @@ The records are packed by the `format` files of Debian's own kernel (tests/forma
 shows them); what happens when is made up here, so that a test knows every number beforehand.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,75 +13,43 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.trace.formats import make_format, parse_format
 from orchestrator.trace.timeline import ClockFit, EventFormat, Field, Source, Task, Timeline
 
 FORMATS = Path(__file__).parent / "formats"
-_FIELD = re.compile(
-    r"\tfield:(?P<loc>__data_loc )?(?P<decl>[^;]+);\toffset:(?P<offset>\d+);\tsize:(?P<size>\d+);"
-    r"\tsigned:(?P<signed>[01]);"
-)
-_COMMON = """\
-\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
-\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
-\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
-\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
-
-"""
-
-
-def parse_format(text: str, system: str) -> EventFormat:
-    """A kernel's format file."""
-    fields = []
-    for found in _FIELD.finditer(text):
-        c_type, name, array = re.match(r"(.*?)\s*(\w+)(\[.*\])?$", found["decl"]).groups()  # type: ignore[union-attr]
-        if name.isdigit():
-            raise AssertionError(found["decl"])
-        fields.append(
-            Field(
-                name=name,
-                c_type=c_type + (array or ""),
-                offset=int(found["offset"]),
-                bytes=int(found["size"]),
-                signed=found["signed"] == "1",
-                dynamic=bool(found["loc"]),
-            )
-        )
-    return EventFormat(
-        id=int(re.search(r"^ID: (\d+)", text, re.MULTILINE)[1]),  # type: ignore[index]
-        system=system,
-        name=re.search(r"^name: (\w+)", text)[1],  # type: ignore[index]
-        fields=tuple(fields),
-        text=text,
-    )
 
 
 def _own(number: int, name: str, fields: str, print_fmt: str) -> EventFormat:
-    """A format of the hypervisor's: `fields` are "decl:size" words, packed without gaps."""
-    lines, offset = [], 8
-    for each in fields.split(", "):
-        decl, size = each.split(":")
-        lines.append(f"\tfield:{decl};\toffset:{offset};\tsize:{size};\tsigned:0;\n")
-        offset += int(size)
-    text = (
-        f"name: {name}\nID: {number}\nformat:\n{_COMMON}{''.join(lines)}\nprint fmt: {print_fmt}\n"
+    """A format of the hypervisor's: `fields` are names, those of VMs texts, the others numbers."""
+    return make_format(
+        number=number,
+        system="hypervisor",
+        name=name,
+        fields=[
+            Field(name=each, c_type="char[16]", offset=0, bytes=16, signed=False)
+            if each.endswith("vm")
+            else Field(name=each, c_type="u32", offset=0, bytes=4, signed=False)
+            for each in fields.split()
+        ],
+        print_format=print_fmt,
     )
-    return parse_format(text, "hypervisor")
 
 
 LINUX_FORMATS = [
-    parse_format(path.read_text(), path.name.split(".")[0]) for path in sorted(FORMATS.iterdir())
+    parse_format(path.read_text(), system=path.name.split(".")[0])
+    for path in sorted(FORMATS.iterdir())
 ]
 HYPERVISOR_FORMATS = [
     _own(
         2001,
         "vm_entry",
-        "char vm[16]:16, u32 vcpu:4, u32 pc:4",
+        "vm vcpu pc",
         '"vm=%s vcpu=%u pc=0x%08x", REC->vm, REC->vcpu, REC->pc',
     ),
     _own(
         2002,
         "vm_exit",
-        "char vm[16]:16, u32 vcpu:4, u32 pc:4, u32 reason:4, u32 hsr:4",
+        "vm vcpu pc reason hsr",
         '"vm=%s vcpu=%u pc=0x%08x reason=%s hsr=0x%08x", REC->vm, REC->vcpu, REC->pc, '
         '__print_symbolic(REC->reason, { 1, "WFx" }, { 18, "HVC" }, { 36, "data abort" }, '
         '{ 256, "IRQ" }), REC->hsr',
@@ -90,14 +57,14 @@ HYPERVISOR_FORMATS = [
     _own(
         2003,
         "vcpu_switch",
-        "char prev_vm[16]:16, u32 prev_vcpu:4, char next_vm[16]:16, u32 next_vcpu:4",
+        "prev_vm prev_vcpu next_vm next_vcpu",
         '"prev_vm=%s prev_vcpu=%u ==> next_vm=%s next_vcpu=%u", REC->prev_vm, REC->prev_vcpu, '
         "REC->next_vm, REC->next_vcpu",
     ),
     _own(
         2004,
         "virq",
-        "char vm[16]:16, u32 vcpu:4, u32 irq:4, u32 phys:4",
+        "vm vcpu irq phys",
         '"vm=%s vcpu=%u irq=%u phys=%u", REC->vm, REC->vcpu, REC->irq, REC->phys',
     ),
 ]
@@ -156,6 +123,7 @@ class Builder:
             **{
                 "uname": "6.1.0-50-armmp",
                 "host": {"config": "dual.toml", "clock shift": "0", "orchestrate": "0.1.0"},
+                "printk_formats": '0xc0a00000 : "Function call interrupts"\n',
                 "kallsyms": "c0008000 T _stext\nc0101000 T tick_sched_timer\n",
                 **more,
             },

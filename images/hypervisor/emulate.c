@@ -50,8 +50,10 @@ uint32_t shift(uint32_t type, uint32_t value, uint32_t amount, uint32_t *flags)
     return value;
 }
 
-static bool alu(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t b, uint32_t f)
+/* `shifted`: the flags with the shifter's carry, which ADC, SBC and RSC do not see. */
+static bool alu(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t b, uint32_t shifted)
 {
+    uint32_t f = o->op >= ALU_adc && o->op <= ALU_rsc ? vcpu->cpsr : shifted;
     uint32_t a = reg(vcpu, o->rn);
     uint32_t d = 0;
 
@@ -97,13 +99,12 @@ static bool alu_imm(struct vcpu *vcpu, const struct emulation_operand *o)
     return alu(vcpu, o, o->value, f);
 }
 
-/* ADC, SBC and RSC see the guest's carry; those that keep a carry keep the shifter's. */
 static bool alu_shift(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t amount)
 {
     uint32_t f = vcpu->cpsr;
     uint32_t b = shift(o->shift, reg(vcpu, o->rm), amount, &f);
 
-    return alu(vcpu, o, b, o->op >= ALU_adc && o->op <= ALU_rsc ? vcpu->cpsr : f);
+    return alu(vcpu, o, b, f);
 }
 
 static bool bitfield(struct vcpu *vcpu, const struct emulation_operand *o)

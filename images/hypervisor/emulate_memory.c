@@ -49,7 +49,7 @@ static bool access_bytes(struct vcpu *vcpu, uint32_t va, uint32_t bytes, enum gu
     for (uint32_t i = 0; i < 2; i++) {
         uint32_t at = i ? va + first : va;
 
-        if ((i && first == bytes) || guest_pa(at, how, &pa[i]))
+        if ((i && first == bytes) || guest_pa(vcpu->vm, at, how, &pa[i]))
             continue;
         if (guest_abort(vcpu, at, how, &ipa))
             device_abort(vcpu, at, ipa, write);
@@ -86,7 +86,7 @@ static bool access(struct vcpu *vcpu, uint32_t va, uint32_t bytes, enum guest_ac
         if (!access_bytes(vcpu, va, bytes, how, write, (uint8_t *)&raw))
             return false;
         *value = bytes == 2 ? (uint16_t)raw : raw;
-    } else if (guest_pa(va, how, &pa)) {
+    } else if (guest_pa(vcpu->vm, va, how, &pa)) {
         access_pa(pa, bytes, write, value);
     } else {
         this_core()->resched = true; /* a device may change what is to run, or interrupts */
@@ -299,7 +299,7 @@ bool emulate_multiple(struct vcpu *vcpu, bool load, const struct emulation_opera
         return false;
     }
     if (!((va ^ last) & ~(PAGE_BYTES - 1)) && !(vcpu->cpsr & CPSR_E) &&
-        (vcpu->cpsr & CPSR_MODE) != MODE_FIQ && guest_pa(va, load ? GUEST_READ : GUEST_WRITE, &pa))
+        (vcpu->cpsr & CPSR_MODE) != MODE_FIQ && guest_pa(vcpu->vm, va, load ? GUEST_READ : GUEST_WRITE, &pa))
         return multiple_in_page(vcpu, load, o, base, pa);
     return multiple_by_one(vcpu, load, o, base, va);
 }

@@ -270,7 +270,7 @@ struct guest_reader {
     uint32_t page_va; /* the page looked up last; 0: none yet */
     uint32_t page_pa;
 };
-bool guest_pa(uint32_t va, enum guest_access how, uint32_t *pa);
+bool guest_pa(const struct vm *vm, uint32_t va, enum guest_access how, uint32_t *pa);
 bool guest_strict(uint32_t va, enum guest_access how);
 bool guest_read(void *reader, uint32_t va, void *to, uint32_t bytes);
 bool guest_abort(struct vcpu *vcpu, uint32_t va, enum guest_access how, uint32_t *ipa);

@@ -123,8 +123,8 @@ uint32_t reg_read(struct vcpu *vcpu, uint32_t n)
     }
     if (n < 13)
         return vcpu->r[n];
-    if (n == 15)
-        return vcpu->pc + (vcpu->cpsr & CPSR_T ? 4 : 8);
+    if (n >= 15)
+        return n == 15 ? vcpu->pc + (vcpu->cpsr & CPSR_T ? 4 : 8) : 0;
 #define READ(mode) return n == 13 ? read_sp_##mode() : read_lr_##mode()
     BANK(READ)
 #undef READ

@@ -39,6 +39,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         file="trace.dat", about="trace-cmd report and KernelShark", module="trace_dat"
     ),
     "ctf": Format(file="ctf", about="babeltrace2, Trace Compass (as LTTng's kernel)", module="ctf"),
+    "report": Format(file="report.html", about="any browser, offline", module="report"),
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
     "parquet": Format(file="trace.parquet", about="notebooks (pandas, polars)", module="table"),
     "perfetto": Format(file="trace.perfetto", about="ui.perfetto.dev", module="perfetto"),

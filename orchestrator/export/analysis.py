@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.export.columns import column
+from orchestrator.trace.hypervisor import EXIT_REASONS
 from orchestrator.trace.timeline import Timeline
 
 IDLE: Final = 0
@@ -94,21 +95,29 @@ def span_ns(timeline: Timeline) -> tuple[int, int]:
     return int(timeline.time_ns[0]), int(timeline.time_ns[-1])
 
 
+def traced_ns(timeline: Timeline, source: int, cpu: int) -> tuple[int, int]:
+    """Time of a source's first and of its last event on a core; twice 0 without events."""
+    own = np.flatnonzero((timeline.source == source) & (timeline.cpu == cpu))
+    if not len(own):
+        return 0, 0
+    return int(timeline.time_ns[own[0]]), int(timeline.time_ns[own[-1]])
+
+
 def task_runs(timeline: Timeline) -> Runs:
     """When each task ran, idle tasks included, from the `sched_switch` events of all guests.
 
-    What ran before a guest's first switch counts from the timeline's start, what ran last to its
-    end.
+    What ran before a guest's first switch on a core counts from the guest's first event there, what
+    ran last to its last: before and after that it was not traced.
     """
     rows = timeline.rows("sched_switch")
-    begin, end = (np.array([each], np.uint64) for each in span_ns(timeline))
     start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     cpu, source = [np.empty(0, np.uint16)], [np.empty(0, np.uint8)]
     pid = [np.empty(0, np.int32)]
     for lane in _lanes(timeline, rows):
         times = timeline.time_ns[lane]
-        start_ns.append(np.concatenate([begin, times]))
-        end_ns.append(np.concatenate([times, end]))
+        begin, end = traced_ns(timeline, int(timeline.source[lane[0]]), int(timeline.cpu[lane[0]]))
+        start_ns.append(np.concatenate([np.array([begin], np.uint64), times]))
+        end_ns.append(np.concatenate([times, np.array([end], np.uint64)]))
         cpu.append(np.full(len(lane) + 1, timeline.cpu[lane[0]], np.uint16))
         source.append(np.full(len(lane) + 1, timeline.source[lane[0]], np.uint8))
         pid.append(timeline.values(lane[:1], "prev_pid").astype(np.int32))
@@ -157,19 +166,8 @@ def hypervisor_stays(timeline: Timeline) -> Stays:
     )
 
 
-EXIT_REASONS: Final = {
-    0x01: "WFI/WFE",
-    0x03: "CP15 access",
-    0x04: "CP15 access",
-    0x07: "VFP access",
-    0x12: "HVC",
-    0x13: "SMC",
-    0x20: "instruction abort",
-    0x24: "data abort",
-    0x100: "interrupt",
-}
-"""Exception classes of HSR (DDI 0406C, B3.13.6), and the hypervisor's own number for interrupts."""
 IDLING: Final = EXIT_REASONS[0x01]
+"""The exit of a guest that has nothing to do: WFI or WFE."""
 
 
 def exit_reasons(timeline: Timeline, exits: NDArray[np.intp]) -> list[str]:
@@ -215,17 +213,33 @@ def share_of_time(
     Returns:
         0 to 1; float64[m].
     """
-    # Time covered up to any instant is piecewise linear with the intervals' ends as its corners.
-    covered = np.concatenate([[0], np.cumsum(end_ns - start_ns)])
+    shares: NDArray[np.float64] = np.diff(time_covered(start_ns, end_ns, edges_ns))
+    return shares / np.diff(edges_ns.astype(np.float64))
+
+
+def time_covered(
+    start_ns: NDArray[np.uint64], end_ns: NDArray[np.uint64], until_ns: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """How much time some intervals that do not overlap cover up to each instant.
+
+    Args:
+        start_ns: In order; uint64[n].
+        end_ns: uint64[n].
+        until_ns: uint64[m].
+
+    Returns:
+        In ns; float64[m].
+    """
+    if not len(start_ns):
+        return np.zeros(len(until_ns))
+    # It is piecewise linear, with the intervals' ends as its corners.
+    total = np.concatenate([[0], np.cumsum(end_ns - start_ns)])
     corners = np.empty(2 * len(start_ns))
     corners[0::2], corners[1::2] = start_ns, end_ns
     heights = np.empty(len(corners))
-    heights[0::2], heights[1::2] = covered[:-1], covered[1:]
-    if not len(corners):
-        return np.zeros(len(edges_ns) - 1)
-    edges = edges_ns.astype(np.float64)
-    shares: NDArray[np.float64] = np.diff(np.interp(edges, corners, heights)) / np.diff(edges)
-    return shares
+    heights[0::2], heights[1::2] = total[:-1], total[1:]
+    covered: NDArray[np.float64] = np.interp(until_ns.astype(np.float64), corners, heights)
+    return covered
 
 
 def _lanes(timeline: Timeline, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -104,6 +104,16 @@ def _value(raw: bytes, field: Field) -> Any:
     )
 
 
+def kernel_strings(timeline: Timeline) -> dict[int, str]:
+    """Texts of the kernel's that events hold only the address of (tracefs: `printk_formats`)."""
+    texts = {}
+    for line in timeline.printk_formats.splitlines():
+        address, _, literal = line.partition(" : ")
+        if literal:
+            texts[int(address, 16)] = literal.strip().removeprefix('"').removesuffix('"')
+    return texts
+
+
 def symbolizer(timeline: Timeline) -> Callable[[int], str]:
     """Names of Linux kernel addresses, as the kernel prints %ps; hex where there is none."""
     pairs = sorted(

@@ -38,6 +38,9 @@ _TID_FIELDS: Final = {
 }
 """What the kernel's sched events call a pid is a thread's number in LTTng's words."""
 
+_OWN_SYSTEMS: Final = frozenset({"hypervisor", "probe"})
+"""Events that Linux's kernel has not; LTTng's names have no colon, so they stay apart."""
+
 _PACKET: Final = np.dtype(
     [
         ("magic", "<u4"),
@@ -138,8 +141,8 @@ def write(timeline: Timeline, path: Path) -> None:
 
 def event_name(form: EventFormat) -> str:
     """An event's name in the trace; what is no kernel event has its system in front."""
-    if form.system == "hypervisor":
-        return f"hypervisor:{form.name}"
+    if form.system in _OWN_SYSTEMS:
+        return f"{form.system}:{form.name}"
     for kernel, lttng in _EVENT_PREFIXES.items():
         if form.name.startswith(kernel):
             return lttng + form.name.removeprefix(kernel)

@@ -49,15 +49,20 @@ class PrintFormat:
     arguments: tuple[Argument, ...]
 
 
-def compile_print_format(event: EventFormat, symbols: Callable[[int], str]) -> PrintFormat:
+def compile_print_format(
+    event: EventFormat,
+    symbols: Callable[[int], str] = hex,
+    texts: Mapping[int, str] | None = None,
+) -> PrintFormat:
     """Parses an event's `print fmt`; `field=value` for each field where that is not possible.
 
     Args:
         event: The event's format.
         symbols: Name of a kernel address, for %ps.
+        texts: The kernel's texts by address, for %s of a pointer; others are shown as numbers.
     """
     try:
-        return _compile(event, symbols)
+        return _compile(event, symbols, texts or {})
     except UnknownExpression:
         return plain_format(event)
 
@@ -317,7 +322,9 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return [*tokens, ("end", "")]
 
 
-def _compile(event: EventFormat, symbols: Callable[[int], str]) -> PrintFormat:
+def _compile(
+    event: EventFormat, symbols: Callable[[int], str], texts: Mapping[int, str]
+) -> PrintFormat:
     found = _PRINT_FMT.search(event.text)
     if found is None:
         raise UnknownExpression("no print fmt")
@@ -336,7 +343,7 @@ def _compile(event: EventFormat, symbols: Callable[[int], str]) -> PrintFormat:
             continue
         if used == len(arguments):
             raise UnknownExpression("more conversions than arguments")
-        conversion, convert = _conversion(each, symbols)
+        conversion, convert = _conversion(each, symbols, texts)
         if convert is not None:
             arguments[used] = Argument(
                 arguments[used].fields, _then(convert, arguments[used].value)
@@ -356,7 +363,7 @@ def _then(convert: Callable[[Any], Any], value: Value) -> Value:
 
 
 def _conversion(
-    found: re.Match[str], symbols: Callable[[int], str]
+    found: re.Match[str], symbols: Callable[[int], str], texts: Mapping[int, str]
 ) -> tuple[str, Callable[[Any], Any] | None]:
     """Python's conversion for one of C's, and what is done to the argument first."""
     kind, flags, width = found["kind"], found["flags"], found["width"]
@@ -366,8 +373,10 @@ def _conversion(
             return f"%{flags}{width}s", symbols
         return f"%{flags}{width}s", "0x{:08x}".format
     if kind == "s":
-        # A pointer to a string of the kernel's: the text itself is not in the trace.
-        return shape + "s", lambda value: value if isinstance(value, str) else f"0x{value:x}"
+        return (
+            shape + "s",
+            lambda value: value if isinstance(value, str) else texts.get(value, f"0x{value:x}"),
+        )
     if kind == "c":
         return shape + "c", lambda value: chr(value & 0xFF)
     if kind in "uxXo":

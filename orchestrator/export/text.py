@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.export.columns import Memo, by_format, chunks, column, symbolizer
+from orchestrator.export.columns import Memo, by_format, chunks, column, kernel_strings, symbolizer
 from orchestrator.export.printfmt import Argument, PrintFormat, compile_print_format
 from orchestrator.trace.timeline import EventFormat, Timeline
 
@@ -57,6 +57,7 @@ class Lines:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._symbols = symbolizer(timeline)
+        self._texts = kernel_strings(timeline)
         self._formats: dict[int, _Details] = {}
         self._tasks = Memo(self._task)
 
@@ -97,7 +98,7 @@ class Lines:
 
     def _details(self, event: EventFormat, rows: NDArray[np.intp]) -> Iterator[str]:
         if event.id not in self._formats:
-            form = compile_print_format(event, self._symbols)
+            form = compile_print_format(event, self._symbols, self._texts)
             self._formats[event.id] = _Details(event, form)
         return self._formats[event.id].of(self._timeline, rows)
 

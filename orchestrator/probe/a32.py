@@ -477,9 +477,13 @@ def nop(_f: Fields, context: Context) -> Decoded:
     return Operation(emulation=Emulation.NOP, cond=context.cond)
 
 
-def psr_mask(fields: int) -> int:
-    """The bits of a PSR that the four bits of MSR's mask name."""
-    return sum(0xFF << 8 * byte for byte in range(4) if fields >> byte & 1)
+_RESERVED: Final = (0x00F0_0000, 0x00E0_0000)
+"""Of CPSR and SPSR: bits that a write does not change on the board."""
+
+
+def psr_mask(fields: int, *, spsr: int) -> int:
+    """The bits of CPSR or SPSR that the four bits of MSR's mask let change."""
+    return sum(0xFF << 8 * byte for byte in range(4) if fields >> byte & 1) & ~_RESERVED[spsr]
 
 
 def read_psr(f: Fields, context: Context) -> Decoded:
@@ -493,7 +497,7 @@ def write_psr(f: Fields, context: Context) -> Decoded:
     """MSR of a register: fields m, k (mask), R."""
     if f["m"] == PC or f["k"] == 0:
         return UNPREDICTABLE
-    mask = psr_mask(f["k"])
+    mask = psr_mask(f["k"], spsr=f["R"])
     return Operation(
         emulation=Emulation.WRITE_PSR, cond=context.cond, op=f["R"], rm=f["m"], value=mask
     )
@@ -508,7 +512,7 @@ def _write_psr_immediate(f: Fields, context: Context) -> Decoded:
         emulation=Emulation.WRITE_PSR,
         cond=context.cond,
         op=f["R"],
-        value=psr_mask(f["k"]),
+        value=psr_mask(f["k"], spsr=f["R"]),
         extra=value,
     )
 
@@ -521,7 +525,9 @@ def cps(f: Fields, context: Context) -> Decoded:
     """CPS: fields i (imod), M, f (A, I, F), m (mode)."""
     imod, changes = f["i"], f["f"] << 6
     masks, sets_mode = imod in (_ENABLE, _DISABLE), bool(f["M"])
-    if masks != bool(changes) or not (masks or sets_mode) or (f["m"] and not sets_mode):
+    if imod == 1 or masks != bool(changes) or not (masks or sets_mode):
+        return UNPREDICTABLE
+    if f["m"] and not sets_mode:
         return UNPREDICTABLE
     value = changes if imod == _DISABLE else 0
     return Operation(
@@ -539,7 +545,7 @@ def _setend(f: Fields, context: Context) -> Decoded:
 
 
 # opc1, CRn, CRm, opc2
-_SYSTEM_REGISTERS: Final = {
+SYSTEM_REGISTERS: Final = {
     (0, 13, 0, 2): "TPIDRURW",
     (0, 13, 0, 3): "TPIDRURO",
     (0, 13, 0, 4): "TPIDRPRW",
@@ -563,7 +569,7 @@ def coprocessor(f: Fields, context: Context) -> Decoded:
     """MRC and MCR: fields p, o, n, m, q, d (register), l (read)."""
     if f["p"] in _VFP:
         return Refusal(reason=Reason.VFP)
-    name = _SYSTEM_REGISTERS.get((f["o"], f["n"], f["m"], f["q"])) if f["p"] == _CP15 else None
+    name = SYSTEM_REGISTERS.get((f["o"], f["n"], f["m"], f["q"])) if f["p"] == _CP15 else None
     if name is None or not (f["l"] or name in _WRITABLE):
         return Refusal(reason=Reason.COPROCESSOR)
     if f["d"] == PC:

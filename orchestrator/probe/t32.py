@@ -415,6 +415,7 @@ TABLE: Final = Table(
         ),
         row("1111 0011 0010 mmmm 0000 dddd 0000 ssss", "SSAT16", saturate(Saturate.SIGNED16)),
         row("1111 0011 1010 mmmm 0000 dddd 0000 ssss", "USAT16", saturate(Saturate.UNSIGNED16)),
+        row("1111 0011 .010 .... 0000 .... 000. ....", "none", refuse(Reason.UNKNOWN)),
         row("1111 0011 00t0 mmmm 0iii dddd ii0s ssss", "SSAT", saturate(Saturate.SIGNED)),
         row("1111 0011 10t0 mmmm 0iii dddd ii0s ssss", "USAT", saturate(Saturate.UNSIGNED)),
         row("1111 0011 0100 nnnn 0lll dddd ll0w wwww", "SBFX", bitfield_extract(Bitfield.SIGNED)),

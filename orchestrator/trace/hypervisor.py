@@ -13,7 +13,7 @@ from orchestrator.trace.pack import Packed, pack
 from orchestrator.trace.timeline import Field
 
 _NAME_BYTES: Final = 16
-_REASONS: Final = {
+EXIT_REASONS: Final = {
     0x01: "WFx",
     0x03: "CP15 access",
     0x04: "CP15 access (64 bit)",
@@ -38,7 +38,7 @@ def _u32(name: str) -> Field:
     return Field(name=name, c_type="u32", offset=0, bytes=4, signed=False)
 
 
-_SYMBOLS: Final = ", ".join(f'{{ {number}, "{what}" }}' for number, what in _REASONS.items())
+_SYMBOLS: Final = ", ".join(f'{{ {number}, "{what}" }}' for number, what in EXIT_REASONS.items())
 # Kind, name, fields, print format.
 _EVENTS: Final = (
     (

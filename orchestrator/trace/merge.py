@@ -305,6 +305,14 @@ class _Merge:
         hits = self._observed.hits
         return np.asarray(hits[hits["id"] == probe.id])
 
+    def _probe_costs(self) -> dict[str, NDArray[np.uint32]]:
+        """What each probe's hits cost their guest; 0 in a record means that it is not known."""
+        costs = {}
+        for probe in sorted(self._observed.probes.values(), key=lambda each: each.id):
+            cost = self._hits(probe)["cost"]
+            costs[f"{probe.vm}: {probe.name}"] = cost[cost != 0]
+        return {name: cost for name, cost in costs.items() if len(cost)}
+
     def _linux_pid_at(self, number: int) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
         """The task that ran on a Linux VM's first core, as its `sched_switch` events tell."""
         parts = [part for part in self._parts if part.source == self._source_of_vm[number]]
@@ -400,4 +408,5 @@ class _Merge:
             uname=linux.release if linux is not None else "",
             host=host,
             contradictions=tuple(self._contradictions),
+            probe_costs=self._probe_costs(),
         )

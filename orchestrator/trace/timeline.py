@@ -143,6 +143,8 @@ class Timeline:
         uname: Of the Linux guest; "" without one.
         host: What the exporters may show of the run: config name, versions, clock shift.
         contradictions: Places where the order of events across guests cannot be true.
+        probe_costs: Of each probe, by name: instructions from its trap until a guest went on, for
+            each hit of which that is known; uint32[hits].
     """
 
     time_ns: NDArray[np.uint64]
@@ -161,6 +163,7 @@ class Timeline:
     uname: str = ""
     host: Mapping[str, str] = field(default_factory=dict)
     contradictions: tuple[str, ...] = ()
+    probe_costs: Mapping[str, NDArray[np.uint32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time_ns)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.bench.board import hvc, staged_pa
+from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
-from orchestrator.records import FETCH
+from orchestrator.records import FETCH, Kind
 
 pytestmark = pytest.mark.system
 
@@ -24,12 +25,6 @@ PLACES = 8
 ROUNDS = 4000
 MODE_SVC = 0x13
 SP = 13
-
-
-def hvc(immediate: int) -> bytes:
-    """`HVC #immediate` in A32 (DDI 0406C, B9.3.4)."""
-    word = 0xE140_0070 | (immediate & 0xFFF0) << 4 | (immediate & 0xF)
-    return struct.pack("<I", word)
 
 
 def test_every_hit_is_counted_on_its_core(
@@ -79,5 +74,61 @@ def test_every_hit_is_counted_on_its_core(
             costs = records["cost"].astype(np.int64)
             assert np.all((costs > 20) & (costs < 400))
             assert np.all(gaps > costs[:-1])
+
+    asyncio.run(act())
+
+
+REALTIME = """
+[machine]
+cores = 2
+[clock]
+mode = "realtime"
+[vm.probed]
+type = "elf"
+image = "{elf}"
+ram = "4M"
+pin = [0, 1]
+"""
+
+
+def test_in_the_realtime_clock_every_hit_is_counted_on_its_core_too(
+    board: Any, places_elf: Path, places_symbols: dict[str, int], tmp_path: Path
+) -> None:
+    """Both cores run at the same time on threads of their own; what is not recorded is told."""
+    rounds = 1000  # as the guest is built
+
+    async def act() -> None:
+        async with board(REALTIME.format(elf=places_elf)) as made:
+            channel = made.channel
+            assert channel.abilities == Ability.HAS_HYP | Ability.HAS_RING
+            for i in range(PLACES):
+                va = places_symbols[f"place_{i}"]
+                probe = PluginProbe(
+                    id=0x1230 + i, mode=ProbeMode.HVC, vm=0, va=va, pa=made.pa(0, va)
+                )
+                await channel.add_probe(probe)
+                await channel.write_physical(staged_pa(made.layout, 0, va), hvc(probe.id))
+            await channel.stop_at(made.pa(0, places_symbols["all_done"]))
+            reader = RingReader(plugin_rings(made.paths.ring, 2), tmp_path / "trace")
+            reader.start()
+            try:
+                await made.run_to_stop()
+                counts = [await channel.probe_counts(0x1230 + i) for i in range(PLACES)]
+                with pytest.raises(ChannelError, match="deterministic clock"):
+                    await channel.counters()
+                streams = reader.finish()
+            finally:
+                reader.discard()
+        assert [each.cpu_hits for each in counts] == [(rounds, rounds)] * PLACES
+        for core in range(2):
+            stream = streams[f"plugin-{core}"]
+            records = read_stream(stream.path)
+            kept = records[records["kind"] == Kind.PROBE]
+            told = records[records["kind"] == Kind.LOSS]["word"][:, 0].sum()
+            assert len(kept) + stream.lost == PLACES * rounds
+            assert told <= stream.lost
+            assert np.all(kept["cpu"] == core)
+            assert np.all(kept["vcpu"] == core)
+            assert np.all(np.diff(kept["time_ns"].astype(np.int64)) > 0)
 
     asyncio.run(act())

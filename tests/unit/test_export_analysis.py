@@ -45,13 +45,14 @@ def test_rtos_tasks_run_one_two_four_eight() -> None:
     assert totals == [20 * RTOS_UNIT_NS * share for share in (1, 2, 4, 8)]
 
 
-def test_runs_of_a_core_join_without_gap_from_the_first_event_to_the_last() -> None:
+def test_runs_of_a_core_join_without_gap_from_its_guests_first_event_to_the_last() -> None:
     timeline = dual_timeline(5)
     runs = analysis.task_runs(timeline)
-    for cpu in (0, 1):
+    for cpu, source in ((0, LINUX), (1, RTOS)):
         lane = runs.cpu == cpu
-        assert runs.start_ns[lane][0] == timeline.time_ns[0]
-        assert runs.end_ns[lane][-1] == timeline.time_ns[-1]
+        own = timeline.time_ns[timeline.source == source]
+        assert runs.start_ns[lane][0] == own[0]
+        assert runs.end_ns[lane][-1] == own[-1]
         np.testing.assert_array_equal(runs.start_ns[lane][1:], runs.end_ns[lane][:-1])
 
 
@@ -65,6 +66,16 @@ def test_what_ran_before_the_first_switch_counts() -> None:
         (100, 150, 7),
         (150, 180, 8),
     ]
+
+
+def test_what_ran_last_is_not_known_to_have_run_on() -> None:
+    """Another guest's events go on when a guest is no longer traced."""
+    builder = a_builder()
+    switch(builder, 100, 0, 7)
+    builder.add(120, 0, LINUX, "sched_wakeup", pid=8)
+    builder.add(900, 1, RTOS, "sched_switch", prev_pid=0, next_pid=9)
+    runs = analysis.task_runs(builder.timeline())
+    assert list(zip(runs.start_ns, runs.end_ns, runs.pid, strict=True)) == [(100, 120, 7)]
 
 
 def test_wakeup_delay_is_from_the_first_wakeup_to_the_run() -> None:
@@ -119,9 +130,9 @@ def test_stays_alternate_between_guest_and_hypervisor() -> None:
     stays = analysis.hypervisor_stays(builder.timeline())
     assert list(zip(stays.start_ns, stays.end_ns, stays.name, stays.in_guest, strict=True)) == [
         (10, 30, "rtos/0", True),
-        (30, 35, "interrupt", False),
+        (30, 35, "IRQ", False),
         (35, 60, "rtos/0", True),
-        (60, 90, "WFI/WFE", False),
+        (60, 90, "WFx", False),
     ]
 
 

@@ -113,7 +113,7 @@ def test_hypervisor_slices_are_entry_to_exit_and_exit_to_entry(
             if timeline.formats[int(timeline.event[row])].name in {"vm_entry", "vm_exit"}
         ]
         expected = [
-            (start, end, f"{vm}/0" if kind == "vm_entry" else "interrupt")
+            (start, end, f"{vm}/0" if kind == "vm_entry" else "IRQ")
             for (start, kind), (end, _) in pairwise(moves)
         ]
         assert slices_of(packets, perfetto.hypervisor_track(cpu)) == expected

@@ -43,9 +43,11 @@ MAY_IMPORT = {
     "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "terminal"},
     "session": EVERYTHING
     - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"},
-    # Measures by running sessions, as any other caller of them would.
+    # Measures by running sessions, as any other caller of them would; what a probe costs by hand,
+    # on a board of its own (`bench.board`).
     "bench": GROUND
-    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"},
+    | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
+    | {"machine", "probe"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli"},
     "cli": EVERYTHING - {"cli"},

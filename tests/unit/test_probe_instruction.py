@@ -26,7 +26,7 @@ from orchestrator.probe.instruction import (
 VA = 0x8000_1000
 ARM = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM)
 THUMB = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_V8)
-RANDOM_WORDS = 40
+RANDOM_WORDS = 100
 
 CLASS_OF_MNEMONIC = {
     Emulation.NOP: r"nop|yield|sev|hint|dbg|csdb|esb|clrex|dmb|dfb|dsb|isb|pl[di]w?|sb|ssbb|pssbb|lfence|"
@@ -140,6 +140,49 @@ def _register_name(operation: Operation) -> str:
 def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> None:
     assert decode(word, va=VA, thumb=thumb) == Refusal(reason=reason)
     assert len(str(Refusal(reason=reason))) > 20
+
+
+@pytest.mark.parametrize(
+    ("word", "thumb", "emulation"),
+    [
+        (0xE52DE004, False, Emulation.STORE),  # push {lr}
+        (0xE92D4010, False, Emulation.STORE_MULTIPLE),  # push {r4, lr}
+        (0xE8BD8010, False, Emulation.LOAD_MULTIPLE),  # pop {r4, pc}
+        (0xE1A0C00D, False, Emulation.ALU_SHIFT),  # mov ip, sp
+        (0xE3510000, False, Emulation.ALU_IMM),  # cmp r1, #0
+        (0xE3120004, False, Emulation.ALU_IMM),  # tst r2, #4
+        (0xE3730001, False, Emulation.ALU_IMM),  # cmn r3, #1
+        (0xE3300F7F, False, Emulation.ALU_IMM),  # teq r0, #508
+        (0xE3A0000A, False, Emulation.ALU_IMM),  # mov r0, #10
+        (0xE30F0FFF, False, Emulation.ALU_IMM),  # movw r0, #0xffff
+        (0xE3400004, False, Emulation.BITFIELD),  # movt r0, #4
+        (0xE1500002, False, Emulation.ALU_SHIFT),  # cmp r0, r2
+        (0xE1A01312, False, Emulation.ALU_SHIFT_REG),  # lsl r1, r2, r3
+        (0xE59F1004, False, Emulation.LOAD),  # ldr r1, [pc, #4]
+        (0xE1D320B0, False, Emulation.LOAD),  # ldrh r2, [r3]
+        (0xE1CD42F4, False, Emulation.STORE_DUAL),  # strd r4, [sp, #36]
+        (0xE12FFF1E, False, Emulation.BRANCH_REG),  # bx lr
+        (0xEE1D0F90, False, Emulation.READ_CP15),  # mrc p15, 0, r0, c13, c0, 4
+        (0xE10F0000, False, Emulation.READ_PSR),  # mrs r0, cpsr
+        (0xE121F000, False, Emulation.WRITE_PSR),  # msr cpsr_c, r0
+        (0xF10C0080, False, Emulation.WRITE_PSR),  # cpsid i
+        (0xE320F000, False, Emulation.NOP),  # nop
+        (0xF57FF05B, False, Emulation.NOP),  # dmb ish
+        (0xF5D0F000, False, Emulation.NOP),  # pld [r0]
+        (0xE6EF0070, False, Emulation.REGISTER),  # uxtb r0, r0
+        (0xE0821493, False, Emulation.LONG),  # umull r1, r2, r3, r4
+        (0xE92D4FF0, True, Emulation.STORE_MULTIPLE),  # push.w {r4-r11, lr}
+        (0xF8D11004, True, Emulation.LOAD),  # ldr.w r1, [r1, #4]
+        (0xE8DFF001, True, Emulation.TABLE_BRANCH),  # tbb [pc, r1]
+        (0xF3AF8000, True, Emulation.NOP),  # nop.w
+    ],
+)
+def test_what_compilers_write_can_be_displaced(
+    word: int, *, thumb: bool, emulation: Emulation
+) -> None:
+    decoded = decode(word, va=VA, thumb=thumb)
+    assert isinstance(decoded, Operation)
+    assert decoded.emulation is emulation
 
 
 def test_branch_targets_are_folded() -> None:

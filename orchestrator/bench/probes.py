@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: MIT
+"""What a probe costs, and what watching costs the host: `python -m orchestrator.bench.probes`.
+
+All figures are taken now, on this machine. Instructions are exact. Host times are QEMU's processor
+time, least of some runs in turns, or rates over a run of some seconds.
+
+A figure is one function that returns `Figure`s; to add one, write it and name it in `FIGURES`.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.bench.board import Board, elf_symbols, machine_of, open_board, prepare
+from orchestrator.bench.gdb import gdb_rate
+from orchestrator.bench.places import (
+    PLACES,
+    places_symbols,
+    places_toml,
+    run_to_first_call,
+    set_rounds,
+)
+from orchestrator.errors import CheckFailed, OrchestrateError, PhaseTimeout
+from orchestrator.images import sources
+from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.private_dir import private_dir
+from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.records import FETCH, HV_TRACE_FETCHES, HV_TRACE_PA
+
+_RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_IDLE_RUNS: Final = 3
+_BOOT_S: Final = 120.0
+_IDLE_ROUNDS: Final = 10_000_000
+_STREAM_ROUNDS: Final = 150_000
+_RTOS: Final = """
+[machine]
+cores = 1
+[vm.rtos]
+type = "elf"
+ram = "16M"
+pin = [0]
+"""
+_LINUX: Final = """
+[machine]
+cores = 1
+[vm.linux]
+type = "linux"
+ram = "256M"
+pin = [0]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured number beside what it must be.
+
+    Attributes:
+        name: What was measured.
+        value: The number, in `unit`.
+        unit: "instructions", "x", "records/s" or "hits/s".
+        most: The figure fails above it; None: no such limit.
+        least: The figure fails below it; None: no such limit.
+    """
+
+    name: str
+    value: float
+    unit: str
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value keeps its limits."""
+        return (self.most is None or self.value <= self.most) and (
+            self.least is None or self.value >= self.least
+        )
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="orchestrate-bench-") as name:
+        yield Path(name)
+
+
+async def _collect(board: Board, folder: Path) -> dict[str, NDArray[Any]]:
+    """Lets a board run until it stops by itself, and gives all streams by name."""
+    rings = plugin_rings(_ring_path(board), board.layout.cores)
+    rings += hypervisor_rings(board.ram, board.layout.cores)
+    reader = RingReader(rings, folder)
+    reader.start()
+    try:
+        await board.run_to_stop()
+        streams = reader.finish()
+    finally:
+        reader.discard()
+    if any(stream.lost for stream in streams.values()):
+        raise CheckFailed("records were lost in the deterministic clock")
+    return {name: read_stream(stream.path) for name, stream in streams.items()}
+
+
+def _ring_path(board: Board) -> Path:
+    if board.paths.ring is None:
+        raise CheckFailed("the board has no rings")
+    return board.paths.ring
+
+
+def _task_fetches(symbols: dict[str, int]) -> NDArray[np.void]:
+    """The current task of the RTOS: its control block, priority and state, by one load each."""
+    block = symbols["OSTCBCur"]
+    fetches = np.zeros(3, FETCH)
+    fetches["base"] = 17
+    fetches["value"] = block
+    fetches["bytes"] = 4
+    fetches["derefs"] = [1, 2, 2]
+    fetches["offset"][1:, 1] = [0, 4]
+    return fetches
+
+
+async def _costs_in_rtos(flags: int) -> NDArray[Any]:
+    """Instructions of each hit of a probe on the RTOS's context switch."""
+    symbols = {name: value for name, _, value in elf_symbols(sources.build("rtos"))}
+    va = symbols["OSTaskSwHook"] + 8
+    fetches = _task_fetches(symbols)
+    with _folder() as folder:
+        async with open_board(folder, _RTOS, stop_ns=1_000_000_000) as board:
+            await board.channel.stop_at(board.pa(0, symbols["OSTaskSwHook"]))
+            await board.run_to_stop()
+            board.ram.write(HV_TRACE_PA + HV_TRACE_FETCHES, fetches.tobytes())
+            probe = PluginProbe(
+                id=1, mode=ProbeMode.HVC, vm=0, va=va, pa=board.pa(0, va), fetches=fetches
+            )
+            await board.place_hvc(probe, flags=flags)
+            streams = await _collect(board, folder / "trace")
+            return np.array(streams["plugin-0"]["cost"])
+
+
+def trap_cost() -> list[Figure]:
+    """From the HVC to the guest's next instruction."""
+    plugin = asyncio.run(_costs_in_rtos(0))
+    both = asyncio.run(_costs_in_rtos(_RECORDED_BY_HYPERVISOR))
+    return [
+        Figure(
+            name=f"HVC to the next instruction, the plugin records ({len(plugin)} hits)",
+            value=float(np.median(plugin)),
+            unit="instructions",
+            most=120,
+        ),
+        Figure(
+            name=f"  the hypervisor records the RTOS task, too ({len(both)} hits)",
+            value=float(np.median(both)),
+            unit="instructions",
+            most=250,
+        ),
+    ]
+
+
+async def _rtos_instructions(*, watched: bool) -> tuple[int, int]:
+    """Instructions and hits of a second of the RTOS, every function watched or none."""
+    with _folder() as folder:
+        async with open_board(folder, _RTOS, stop_ns=1_000_000_000) as board:
+            reader = RingReader(plugin_rings(_ring_path(board), 1), folder / "trace")
+            reader.start()
+            try:
+                functions = [
+                    va for _, kind, va in elf_symbols(sources.build("rtos")) if kind in {"t", "T"}
+                ]
+                for number, va in enumerate(functions if watched else ()):
+                    await board.channel.add_probe(
+                        PluginProbe(id=number + 1, mode=ProbeMode.SHADOW, vm=0, pa=board.pa(0, va))
+                    )
+                await board.run_to_stop()
+                return (await board.channel.time()).instructions, sum(
+                    stream.records for stream in reader.finish().values()
+                )
+            finally:
+                reader.discard()
+
+
+def shadow_cost() -> list[Figure]:
+    """Instructions that shadow probes add to a second of guest time."""
+    plain, _ = asyncio.run(_rtos_instructions(watched=False))
+    watched, hits = asyncio.run(_rtos_instructions(watched=True))
+    return [
+        Figure(
+            name=f"instructions that {hits} hits of shadow probes add",
+            value=abs(watched - plain),
+            unit="instructions",
+            most=0,
+        )
+    ]
+
+
+async def _boot_s(*, plugin: bool) -> float:
+    """QEMU's processor time from its start until Linux is ready."""
+    with _folder() as folder, private_dir() as sockets:
+        made = prepare(folder, sockets, _LINUX, plugin=plugin)
+        log = made.paths.console_logs["linux"]
+        async with machine_of(made, folder) as machine:
+            await machine.start(timeout_s=30)
+            await machine.cont()
+            return await asyncio.to_thread(_until_ready_s, machine.pid, log)
+
+
+def _until_ready_s(pid: int, log: Path) -> float:
+    deadline_s = time.monotonic() + _BOOT_S
+    while b"orchestrate: ready" not in log.read_bytes():
+        if time.monotonic() > deadline_s:
+            raise PhaseTimeout(f"Linux was not ready within {_BOOT_S:g} s")
+        time.sleep(0.01)
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+async def _work_s(*, plugin: bool) -> float:
+    """QEMU's processor time for a guest that works for some seconds and switches itself off."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with _folder() as folder, private_dir() as sockets:
+        made = prepare(folder, sockets, places_toml(1), plugin=plugin)
+        async with machine_of(made, folder) as machine:
+            await machine.start(timeout_s=30)
+            set_rounds(made.layout, machine.pid, _IDLE_ROUNDS)
+            await machine.cont()
+            async with aclosing(machine.events()) as events:
+                async for _ in events:
+                    pass
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _least_ratio(run: Callable[..., Coroutine[Any, Any, float]]) -> tuple[float, float]:
+    """The least time with the plugin, and that to the least one without; runs take turns."""
+    pairs = [
+        (asyncio.run(run(plugin=False)), asyncio.run(run(plugin=True))) for _ in range(_IDLE_RUNS)
+    ]
+    without, with_it = (min(column) for column in zip(*pairs, strict=True))
+    return with_it, with_it / without
+
+
+def idle_plugin() -> list[Figure]:
+    """The plugin with channel and rings but without a probe, against QEMU without it."""
+    work_s, work = _least_ratio(_work_s)
+    boot_s, boot = _least_ratio(_boot_s)
+    return [
+        Figure(
+            name=f"host time of {work_s:.1f} s of work, plugin loaded to not loaded",
+            value=work,
+            unit="x",
+            most=1.03,
+        ),
+        Figure(
+            name=f"  of a boot of Linux ({boot_s:.1f} s), most of which is translating code",
+            value=boot,
+            unit="x",
+        ),
+    ]
+
+
+async def _stream(mode: ProbeMode, rounds: int) -> tuple[int, float]:
+    """Records of a run on two cores that were handed on live, and the host seconds it took."""
+    symbols = places_symbols()
+    live = 0
+
+    def on_records(_name: str, records: NDArray[np.void]) -> None:
+        nonlocal live
+        live += len(records)
+
+    with _folder() as folder:
+        async with open_board(folder, places_toml(2)) as board:
+            await run_to_first_call(board, rounds)
+            for i in range(PLACES):
+                va = symbols[f"place_{i}"]
+                probe = PluginProbe(id=i + 1, mode=mode, vm=0, va=va, pa=board.pa(0, va))
+                if mode is ProbeMode.HVC:
+                    await board.place_hvc(probe)
+                else:
+                    await board.channel.add_probe(probe)
+            await board.channel.stop_at(board.pa(0, symbols["all_done"]))
+            reader = RingReader(
+                plugin_rings(_ring_path(board), 2), folder / "trace", on_records=on_records
+            )
+            reader.start()
+            try:
+                began_s = time.monotonic()
+                await board.run_to_stop()
+                streams = reader.finish()
+                took_s = time.monotonic() - began_s
+            finally:
+                reader.discard()
+    expected = 2 * PLACES * rounds
+    if live != expected or any(stream.lost for stream in streams.values()):
+        raise CheckFailed(f"{live} of {expected} records came through")
+    return live, took_s
+
+
+def stream_rate() -> list[Figure]:
+    """How many records a second come through to Python, files written and none lost."""
+    records, took_s = asyncio.run(_stream(ProbeMode.SHADOW, _STREAM_ROUNDS))
+    return [
+        Figure(
+            name=f"live stream of {records} shadow hits on two cores, none lost",
+            value=records / took_s,
+            unit="records/s",
+            least=500_000,
+        )
+    ]
+
+
+def against_gdb() -> list[Figure]:
+    """The same job by gdb's Python: stop, note pc, sp, lr and cpsr, go on."""
+    theirs = asyncio.run(gdb_rate())
+    hits, took_s = asyncio.run(_stream(ProbeMode.HVC, _STREAM_ROUNDS // 2))
+    ours = hits / took_s
+    return [
+        Figure(name="gdb breakpoint with a Python command", value=theirs, unit="hits/s"),
+        Figure(name="hvc probe, recorded", value=ours, unit="hits/s"),
+        Figure(name="  so many times faster", value=ours / theirs, unit="x", least=100),
+    ]
+
+
+FIGURES: dict[str, Callable[[], list[Figure]]] = {
+    "trap": trap_cost,
+    "shadow": shadow_cost,
+    "idle": idle_plugin,
+    "stream": stream_rate,
+    "gdb": against_gdb,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the figures; 0 if all hold, 1 if one does not, else the error's exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.bench.probes", description=__doc__
+    )
+    parser.add_argument("figures", nargs="*", metavar="|".join(FIGURES), help="default: all")
+    names = parser.parse_args(argv).figures or list(FIGURES)
+    if unknown := [name for name in names if name not in FIGURES]:
+        parser.error(f"no such figures: {', '.join(unknown)}")
+    holds = True
+    try:
+        for name in names:
+            for figure in FIGURES[name]():
+                limits = (
+                    f"  (at most {figure.most:g})" if figure.most is not None else "",
+                    f"  (at least {figure.least:g})" if figure.least is not None else "",
+                )
+                verdict = "" if figure.holds else "  FAILS"
+                text = f"{figure.value:12.4g} {figure.unit:13}{figure.name}"
+                print(f"{text}{''.join(limits)}{verdict}", flush=True)
+                holds &= figure.holds
+    except OrchestrateError as error:
+        print(f"orchestrate: error: {error}", file=sys.stderr)
+        return error.status
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

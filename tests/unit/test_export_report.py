@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""The report's numbers, and the page without a browser; test_export_report_page has the browser."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from timelines import LINUX_TASKS, RTOS_TASKS, RTOS_UNIT_NS, dual_timeline
+
+from orchestrator import export
+from orchestrator.errors import MissingToolError
+from orchestrator.export import analysis, report, report_data, report_tables
+from orchestrator.trace.timeline import Timeline
+
+TICKS = 20
+
+
+@pytest.fixture(scope="module")
+def timeline() -> Timeline:
+    return dual_timeline(
+        TICKS,
+        contradictions=("linux handles <b>5</b> before it is sent",),
+        probe_costs={"rtos: switch": np.array([200, 210, 190], np.uint32)},
+    )
+
+
+@pytest.fixture(scope="module")
+def made(timeline: Timeline) -> report_data.Report:
+    return report_data.make_report(timeline)
+
+
+def test_tasks_are_listed_with_their_exact_times(made: report_data.Report) -> None:
+    rtos = [task for task in made.tasks if task.pid in RTOS_TASKS]
+    assert [(task.name, task.busy_ns, task.runs) for task in rtos] == [
+        (f"RTOS-Task{number + 1}", TICKS * (RTOS_UNIT_NS << number), TICKS) for number in range(4)
+    ]
+    linux = [task for task in made.tasks if task.pid in LINUX_TASKS]
+    assert {task.name for task in linux} == set(LINUX_TASKS.values())
+    assert [task.busy_ns for task in linux] == sorted((t.busy_ns for t in linux), reverse=True)
+
+
+def test_the_parts_of_a_core_add_up_to_the_run(
+    timeline: Timeline, made: report_data.Report
+) -> None:
+    span = int(timeline.time_ns[-1] - timeline.time_ns[0])
+    for core in made.cores:
+        assert sum(core.parts_ns.values()) == pytest.approx(span, abs=2)
+        assert core.parts_ns["hypervisor"] > 0
+    # 7.5 ms of each tick of 10 ms; none of it is the hypervisor's, which comes while it idles.
+    assert made.cores[1].parts_ns["rtos: tasks"] == TICKS * 15 * RTOS_UNIT_NS
+
+
+def test_the_columns_bring_back_every_run(made: report_data.Report) -> None:
+    starts = np.cumsum(made.columns["run_start"].astype(np.uint64))
+    assert (np.diff(starts.astype(np.int64)) >= 0).all()
+    names = [made.tasks[each].name for each in made.columns["run_task"]]
+    lengths = made.columns["run_ns"].tolist()
+    of_task4 = [ns for ns, name in zip(lengths, names, strict=True) if name == "RTOS-Task4"]
+    assert of_task4 == [RTOS_UNIT_NS * 8] * TICKS
+
+
+def test_long_gaps_do_not_wrap(timeline: Timeline) -> None:
+    """Differences above 32 bits, that is 4.3 s, are kept."""
+    late = timeline.time_ns.copy()
+    late[-200:] += np.uint64(2**34)
+    made = report_data.make_report(replace(timeline, time_ns=late))
+    total = float(made.columns["run_start"].astype(np.float64).sum())
+    runs = analysis.task_runs(replace(timeline, time_ns=late))
+    assert total == float(runs.start_ns[runs.pid != 0][-1])
+
+
+@pytest.mark.parametrize(
+    ("ns", "shown"),
+    [
+        (0, "0 ns"), (999, "999 ns"), (1000, "1.00 µs"), (1250, "1.25 µs"), (12_345, "12.3 µs"),
+        (123_456, "123 µs"), (1_500_000, "1.50 ms"), (59_000_000_000, "59.0 s"),
+    ],
+)  # fmt: skip
+def test_durations_have_three_digits_and_a_unit(ns: float, shown: str) -> None:
+    assert report_tables.duration(ns) == shown
+
+
+def test_without_chart_js_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "CHART_JS", tmp_path / "nowhere.js")
+    with pytest.raises(MissingToolError, match="apt-get install libjs-chart"):
+        export.write(dual_timeline(1), "report", tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def page(timeline: Timeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    export.write(timeline, "report", path)
+    return path
+
+
+def test_the_page_is_self_contained(page: Path) -> None:
+    """No address of any other file: it must open offline, anywhere."""
+    content = page.read_text()
+    assert not re.search(r"<(?:script|link|img|iframe)[^>]*\s(?:src|href)=", content)
+    assert "@import" not in content
+    assert "{{" not in re.sub(r"<script.*?</script>", "", content, flags=re.DOTALL)
+
+
+def test_what_is_wrong_with_the_run_is_on_top(page: Path) -> None:
+    content = page.read_text()
+    assert "hypervisor, core 1: 3 events lost" in content
+    assert "linux handles &lt;b&gt;5&lt;/b&gt; before it is sent" in content
+
+
+def test_clocks_and_probe_costs_are_told(page: Path) -> None:
+    content = page.read_text()
+    assert "-1,234,567 ns" in content
+    assert "<td class=number>16 ns</td>" in content
+    assert "<td>rtos: switch</td><td class=number>3</td><td class=number>190</td>" in content
