@@ -16,7 +16,7 @@ PLACES = 8
 STOPS = 1250
 IDS = 8000
 """In turn: the hypervisor may be at work for the last hit of an id when its probe is gone already."""
-PAUSE_S = 0.0002
+PAUSE_S = 0.0001
 """Of host time between two stops: some hundred calls of the places."""
 
 
@@ -53,6 +53,7 @@ def test_ten_thousand_times_under_load(
                         plugin_hits += counts.cpu_hits
                         hypervisor_hits += made.entry(probe.id)["hits"][0, :2]
                 assert [made.ram.read(made.pa(0, va), 8) for va in vas] == before
+                await made.run_for(PAUSE_S)  # the last traps end, and are written
                 undefined = made.ram.read(made.pa(0, places_symbols["undefined_count"]), 8)
                 assert undefined == bytes(8)
                 streams = reader.finish()

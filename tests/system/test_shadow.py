@@ -141,3 +141,94 @@ def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
             assert block["word"][0, 0] == (block["time_ns"][0] - 1) // 16
 
     asyncio.run(act())
+
+
+THREE_GUESTS = "[machine]\ncores = 1\n" + "".join(
+    f'[vm.v{i}]\ntype = "elf"\nram = "16M"\npin = [0]\n' for i in range(3)
+)
+
+
+@pytest.mark.parametrize("vm", [0, 2], ids=["real UART", "emulated UART"])
+def test_a_block_that_is_left_in_its_middle_keeps_its_times(
+    board: Any, rtos_symbols: dict[str, int], vm: int
+) -> None:
+    """The loop that writes a console leaves its block at each access to the UART.
+
+    QEMU breaks a block off where a device is accessed, or where the hypervisor emulates one; what
+    was reckoned as executed is then taken back. Each byte is one hit of the store, and instructions
+    without a device between them are one nanosecond apart.
+    """
+    loop = bytes.fromhex("003092e5 200013e3 fcffff1a 0130f1e5 00308ce5 000051e1 f8ffff1a")
+    instructions = len(loop) // 4
+    store = 4
+
+    async def act() -> None:
+        async with board(THREE_GUESTS, stop_ns=300_000_000) as made:
+            # It is not there before the hypervisor has copied it.
+            await made.channel.stop_at(made.pa(vm, rtos_symbols["uart_write"]))
+            await made.run_to_stop()
+            code_pa = made.pa(vm, rtos_symbols["uart_write"])
+            start_pa = code_pa + made.ram.read(code_pa, 128).index(loop)
+            for i in range(instructions):
+                await made.channel.add_probe(
+                    PluginProbe(id=i + 1, mode=ProbeMode.SHADOW, vm=vm, pa=start_pa + 4 * i)
+                )
+            reader = RingReader(plugin_rings(made.paths.ring, 1), made.paths.ring.parent)
+            reader.start()
+            await made.run_to_stop()
+            records = read_stream(reader.finish()["plugin-0"].path)
+            written = made.paths.console_logs[f"v{vm}"].read_bytes()
+        assert len(written) > 20
+        assert np.sum(records["id"] == store + 1) == len(written)
+        times = records["time_ns"].astype(np.int64)
+        steps, ids = np.diff(times), records["id"][:-1].astype(int)
+        assert np.all(steps > 0)
+        # From one instruction to the next, both of them inside of the loop, in code order or back.
+        in_order = np.diff(records["id"].astype(int)) == 1
+        for first in (2, 3, 4, 6):
+            assert set(steps[in_order & (ids == first)]) == {1}
+
+    asyncio.run(act())
+
+
+LINUX_AND_RTOS = """
+[machine]
+cores = 2
+[vm.linux]
+type = "linux"
+ram = "128M"
+pin = [0]
+[vm.rtos]
+type = "elf"
+ram = "16M"
+pin = [1]
+"""
+
+
+def test_a_watched_boot_of_linux_is_the_same_boot(board: Any) -> None:
+    """Thousands of places all over the kernel's code, hit while it boots: same RAM, same log."""
+    text_bytes, step = 0x80_0000, 0x400
+
+    async def boot(*, watched: bool) -> tuple[Any, int]:
+        async with board(LINUX_AND_RTOS, stop_ns=600_000_000) as made:
+            reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent / "trace")
+            reader.start()
+            try:
+                start_pa = made.layout.vms[0].entry_ipa
+                for number in range(text_bytes // step if watched else 0):
+                    pa = start_pa + number * step
+                    await made.channel.add_probe(
+                        PluginProbe(id=number + 1, mode=ProbeMode.SHADOW, vm=0, pa=pa)
+                    )
+                await made.run_to_stop()
+                records = sum(stream.records for stream in reader.finish().values())
+                return await state_of(made), records
+            finally:
+                reader.discard()
+
+    plain, none = asyncio.run(boot(watched=False))
+    same, hits = asyncio.run(boot(watched=True))
+    assert none == 0
+    assert hits > 10_000
+    assert b"Linux version" in b"".join(plain[-1])
+    assert same == plain
