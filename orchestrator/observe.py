@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.config import Config
+from orchestrator.config import Config, LinuxVm
 from orchestrator.config.probes import parse_probe, split_place
 from orchestrator.control import ControlServer, Operation
 from orchestrator.errors import CheckFailed, MachineError, UsageError
@@ -26,11 +26,12 @@ from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_ring
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, place_document, profiles_of
+from orchestrator.probe.ending import JobEnd
 from orchestrator.probe.guest import Guest, find_guest
 from orchestrator.probe.place import Refusal
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
 from orchestrator.probe.spec import address, resolve
-from orchestrator.probe.start import StartPoint, start_point
+from orchestrator.probe.start import LINUX_READY, StartPoint, place_point, start_point
 from orchestrator.probe.survey import survey
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
 from orchestrator.rundir import write_atomically
@@ -103,6 +104,8 @@ class Observer:
         self._lock = asyncio.Lock()
         self._own_stops = 0
         self._start: StartPoint | None = None
+        self._start_is_sync = False
+        self._job_end: JobEnd | None = None
         self._armed_ns: int | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
@@ -144,12 +147,25 @@ class Observer:
             vcpus=self._vcpu_reader(ram, own_hypervisor=own_hypervisor),
             hypervisor=own_hypervisor,
         )
-        if self._start is not None:
-            await self._channel.stop_at(self._start.pa)
+        await self._set_stops()
         control = ControlServer(self._paths.control, self._operations())
         await control.start()
         self._open.push_async_callback(control.close)
         self._attached = True
+
+    async def _set_stops(self) -> None:
+        """Has the machine stop where the records begin, and where the job's end is looked for."""
+        if self._start is None:
+            return
+        linux = next((vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm)), None)
+        if linux is not None and self._options.command is not None:
+            pa = place_point(f"{linux.name}:{LINUX_READY}", self._layout, self.guests).pa
+            guest = self.guests[linux.name]
+            self._job_end = JobEnd(self._channel, guest, linux.config.pin, pa)
+            self._start_is_sync = pa == self._start.pa
+            await self._job_end.wait()
+        if not self._start_is_sync:
+            await self._channel.stop_at(self._start.pa)
 
     def _vcpu_reader(self, ram: GuestRam, *, own_hypervisor: bool) -> VcpuReader:
         memory = None
@@ -178,11 +194,18 @@ class Observer:
         if self._own_stops:
             self._own_stops -= 1
             return True
-        if self._start is None:
+        if self._start is None and self._job_end is None:
             return False
         async with self._lock:
-            self._start = None
-            await self._arm()
+            stack = None if self._job_end is None else await self._job_end.stack()
+            if self._start is not None and (stack is None or self._start_is_sync):
+                self._start = None
+                await self._arm()
+            if self._job_end is not None and stack is not None:
+                if self._job_end.is_end(stack):
+                    await self.finish()
+                else:
+                    await self._job_end.wait()
             await self._machine.cont()
         return True
 

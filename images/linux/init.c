@@ -3,8 +3,9 @@
  * Process 1 of the Linux guest. Says on the console that user space is up, then runs the one job
  * that the orchestrator put into memory, or a shell if there is none.
  *
- * It calls sync() once, right before it says so: the first execution of the kernel's ksys_sync is
- * the instant from which tracing and measuring begin, and at which a boot can be saved.
+ * It calls sync() right before it says so: the first execution of the kernel's ksys_sync is the
+ * instant from which tracing and measuring begin, and at which a boot can be saved. When the job has
+ * ended it calls sync() once more: there the records end.
  *
  * Lines on the console that the orchestrator waits for:
  *     orchestrate: ready          user space runs
@@ -416,6 +417,7 @@ static void run_job(char *const words[], const int ports[PORT_COUNT])
     int status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
     if (!trace("save"))
         return;
+    sync();
     if (!status)
         status = send_results(ports[PORT_RESULTS]);
     if (!status) {

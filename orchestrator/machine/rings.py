@@ -190,7 +190,9 @@ class _Stream:
             return None
         self.store(self.ring.records[:0])
         assert self._file is not None  # noqa: S101 - store() has opened it
-        page = self.ring.header.copy()
+        page = np.zeros(1, RING)  # not a copy: that would leave the gaps to chance
+        for name in RING.names or ():
+            page[name] = self.ring.header[name]
         page["tail"] = self.taken
         with storage_errors(f"{self._part}: cannot be completed"):
             os.pwrite(self._file, page.tobytes(), 0)

@@ -5,6 +5,7 @@ It is needed at power-on, when no guest has tables yet, so it follows from where
 loaded: an ELF's segments, a Linux kernel's place in its linear map.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,20 @@ def start_point(config: Config, layout: Layout, guests: dict[str, Guest]) -> Sta
             pa = _pa(first, first.entry_ipa & ~1)
             return StartPoint(text=f"{first.name}'s entry", pa=pa)
         text = f"{config.linux_vms[0].name}:{LINUX_READY}"
+    return place_point(text, layout, guests)
+
+
+def place_point(text: str, layout: Layout, guests: Mapping[str, Guest]) -> StartPoint:
+    """Where a place will be, before its guest runs.
+
+    Args:
+        text: "VM:PLACE".
+        layout: The board.
+        guests: By VM.
+
+    Raises:
+        UsageError: There is no such place.
+    """
     name, _, place = text.partition(":")
     guest = find_guest(guests, name)
     va = address(place, guest)

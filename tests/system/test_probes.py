@@ -176,6 +176,24 @@ def test_the_switches_that_are_recorded_are_those_that_the_rtos_counts(tmp_path:
     assert {b"RTOS-Task1", b"RTOS-Task2", b"RTOS-Task3", b"RTOS-Task4"} <= names
 
 
+def test_records_begin_and_end_at_the_same_instant_in_every_run(tmp_path: Path) -> None:
+    """From init's first sync() to its last; what the job itself syncs does not count."""
+    toml = "[machine]\ncores = 2\n" + LINUX.format(kernel="armmp") + RTOS
+    job = ("sh", "-c", "ls / | cat; sync; sleep 0.02; sync; ls /")
+    kept = []
+    for name in ("first", "second"):
+        run(
+            tmp_path / name,
+            toml,
+            *("rtos:OS* record=both", "linux:vfs_* record=both", "linux:ksys_sync mode=shadow"),
+            command=job,
+        )
+        folder = tmp_path / name / "run/trace"
+        kept.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        assert sum(probes_of(tmp_path / name)[-1]["hits"]) == 3  # the job's two and init's last
+    assert kept[0] == kept[1]
+
+
 def test_a_thousand_probes_in_linux_at_once(tmp_path: Path) -> None:
     """The guest works on; every hit is recorded by both observers; the bytes are put back."""
     patterns = ("sys_*", "vfs_*", "tcp_*", "do_*", "ip*")

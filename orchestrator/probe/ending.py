@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The instant at which the job in Linux has ended, so that what a run records ends there.
+
+Linux's init calls sync() when user space is up and once more when its job has ended. The job may
+call it, too: whose call it is shows in the kernel stack, since each task has its own.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from orchestrator.probe.guest import Guest
+from orchestrator.probe.start import LINUX_READY
+
+_STACK_BITS: Final = 13  # THREAD_SIZE of 32-bit ARM kernels is 8 KiB, aligned
+
+
+class Channel(Protocol):
+    """The plugin's channel."""
+
+    async def read_register(self, cpu: int, name: str) -> int:
+        """A register by QEMU's name."""
+
+    async def stop_at(self, pa: int) -> None:
+        """Stops the machine at the next execution of an address."""
+
+
+class JobEnd:
+    """Waits for the second sync() of Linux's init.
+
+    Args:
+        channel: The plugin's.
+        guest: The Linux guest.
+        pin: The core of each of its vCPUs.
+        pa: Of the kernel's `ksys_sync`.
+    """
+
+    def __init__(self, channel: Channel, guest: Guest, pin: Sequence[int], pa: int) -> None:
+        self.pa = pa
+        self._channel = channel
+        function = guest.symbols.find(LINUX_READY)
+        self._function = range(function.va, guest.symbols.end_of(function))
+        self._pin = pin
+        self._init: int | None = None
+
+    async def wait(self) -> None:
+        """Has the machine stop at the next call.
+
+        Raises:
+            MachineError: The machine runs, or is gone.
+        """
+        await self._channel.stop_at(self.pa)
+
+    async def stack(self) -> int | None:
+        """The task that is calling sync() at this instant, by its kernel stack; None: none is.
+
+        Raises:
+            MachineError: As `wait`.
+        """
+        for core in sorted(set(self._pin)):
+            # The stop is behind the block that was executed: in the function, or just called by it.
+            where = [await self._channel.read_register(core, name) for name in ("pc", "lr")]
+            if any(va in self._function for va in where):
+                return await self._channel.read_register(core, "sp") >> _STACK_BITS
+        return None
+
+    def is_end(self, stack: int) -> bool:
+        """Whether this call ends the run's records: init's, but not its first."""
+        first, self._init = self._init is None, self._init or stack
+        return not first and stack == self._init
