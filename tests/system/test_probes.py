@@ -272,6 +272,42 @@ def test_one_place_is_hit_by_both_cores(tmp_path: Path) -> None:
         assert np.array_equal(plugin[["id", "pc", "sp"]], hypervisor[["id", "pc", "sp"]])
 
 
+def test_a_guest_that_is_switched_out_is_probed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both VMs on one core: while Linux runs, the RTOS's registers are in the hypervisor's memory."""
+    seen: list[bool] = []
+
+    class Checking(Observer):
+        async def _arm(self) -> None:
+            await super()._arm()
+            rtos = self._layout.vms[1]
+            (vcpu,) = await self.probes._vcpus.vcpus(1)
+            seen.append(vcpu.loaded)
+            assert vcpu.registers.stage1
+            mmu = (await self.probes.view("rtos")).mmu
+            for symbol in self.guests["rtos"].symbols.functions:
+                # It maps its memory flat; the layout says where the hypervisor has put it.
+                assert mmu.walk(symbol.va).pa == symbol.va - rtos.ram_ipa + rtos.ram_pa
+
+    monkeypatch.setattr(session, "Observer", Checking)
+    run(
+        tmp_path,
+        "[machine]\ncores = 1\n" + LINUX.format(kernel="armmp") + RTOS.replace("[1]", "[0]"),
+        "rtos:OSTaskSwHook record=both",
+        "linux:__switch_to record=both",
+        command=("sleep", "0.3"),
+    )
+    assert seen == [False]
+    for each in probes_of(tmp_path):
+        assert sum(each["hits"]) > 10
+        assert each["hits"] == each["hypervisor_hits"]
+    recorded = streams(tmp_path)
+    assert set(recorded["plugin-0"]["vm"].tolist()) == {0, 1}
+    for name in ("id", "vm", "pc", "word"):
+        assert np.array_equal(recorded["plugin-0"][name], recorded["hypervisor-0"][name]), name
+
+
 def test_a_refused_place_is_told_with_its_neighbours_before_anything_is_written(
     tmp_path: Path,
 ) -> None:
