@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
         dest="formats",
         action="append",
         metavar="FORMAT",
-        help="write only this format; may be given again; without it all are written",
+        help="write only this format; may be given again; without it all that this machine can write",
     )
     parser.add_argument(
         "--live", action="store_true", help="show probes' and hypervisor's records as they come"
@@ -63,7 +63,7 @@ def _trace(args: argparse.Namespace) -> int:
 
     if args.live and args.json:
         raise UsageError("--live prints lines and --json one object; choose one of them")
-    formats = args.formats or list(export.FORMATS)
+    formats = args.formats or list(export.available())
     for name in formats:
         if name not in export.FORMATS:
             raise UsageError(f"there is no format {name!r}; there are {', '.join(export.FORMATS)}")

@@ -6,7 +6,7 @@ line in `FORMATS`. A module sees only the timeline; equal timelines give equal b
 the time, place or process of writing may get in. Atomic replacement is done here, for all of them.
 """
 
-import importlib
+import importlib.util
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -27,11 +27,13 @@ class Format:
         file: Usual name of the file, or folder, in a run's directory.
         about: What opens it, in a few words.
         module: The part of this package that writes it.
+        needs: What not every machine has: a Python module, or the path of a file.
     """
 
     file: str
     about: str
     module: str
+    needs: str = ""
 
 
 FORMATS: Final[Mapping[str, Format]] = {
@@ -39,12 +41,30 @@ FORMATS: Final[Mapping[str, Format]] = {
         file="trace.dat", about="trace-cmd report and KernelShark", module="trace_dat"
     ),
     "ctf": Format(file="ctf", about="babeltrace2, Trace Compass (as LTTng's kernel)", module="ctf"),
-    "report": Format(file="report.html", about="any browser, offline", module="report"),
+    "report": Format(
+        file="report.html",
+        about="any browser, offline",
+        module="report",
+        needs="/usr/share/javascript/chart.js/chart.min.js",
+    ),
     "text": Format(file="trace.txt", about="ftrace's own text, to read and grep", module="text"),
-    "parquet": Format(file="trace.parquet", about="notebooks (pandas, polars)", module="table"),
+    "parquet": Format(
+        file="trace.parquet", about="notebooks (pandas, polars)", module="table", needs="pyarrow"
+    ),
     "perfetto": Format(file="trace.perfetto", about="ui.perfetto.dev", module="perfetto"),
 }
 """By the name that the command line knows."""
+
+
+def available() -> tuple[str, ...]:
+    """The formats that this machine can write."""
+    return tuple(name for name, each in FORMATS.items() if _is_here(each.needs))
+
+
+def _is_here(need: str) -> bool:
+    if need.startswith("/"):
+        return Path(need).exists()
+    return not need or importlib.util.find_spec(need) is not None
 
 
 def write(timeline: Timeline, name: str, path: Path) -> None:

@@ -107,7 +107,8 @@ def task_runs(timeline: Timeline) -> Runs:
     """When each task ran, idle tasks included, from the `sched_switch` events of all guests.
 
     What ran before a guest's first switch on a core counts from the guest's first event there, what
-    ran last to its last: before and after that it was not traced.
+    ran last to its last: before and after that it was not traced. On a core that guests share, a
+    task runs only while its guest has the core, as the hypervisor's `vcpu_switch` tells.
     """
     rows = timeline.rows("sched_switch")
     start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
@@ -125,12 +126,52 @@ def task_runs(timeline: Timeline) -> Runs:
     starts, ends, cpus = np.concatenate(start_ns), np.concatenate(end_ns), np.concatenate(cpu)
     order = np.lexsort((cpus, starts))
     order = order[ends[order] > starts[order]]
-    return Runs(
+    runs = Runs(
         start_ns=starts[order],
         end_ns=ends[order],
         cpu=cpus[order],
         source=np.concatenate(source)[order],
         pid=np.concatenate(pid)[order],
+    )
+    for core in range(timeline.cores):
+        if len(np.unique(runs.source[runs.cpu == core])) > 1:
+            runs = _while_guest_has_core(timeline, runs, core)
+    return runs
+
+
+def _while_guest_has_core(timeline: Timeline, runs: Runs, cpu: int) -> Runs:
+    """Cuts the runs on a core that guests share to when their guest had it."""
+    switches = timeline.rows("vcpu_switch")
+    switches = switches[timeline.cpu[switches] == cpu]
+    if not len(switches):
+        return runs
+    ends = np.append(timeline.time_ns[switches], timeline.time_ns[-1:])
+    begins = np.concatenate([timeline.time_ns[:1], ends[:-1]])
+    before = timeline.values(switches[:1], "prev_vm")
+    holders = np.concatenate([before, timeline.values(switches, "next_vm")])
+    rows = [np.flatnonzero(runs.cpu != cpu)]
+    start_ns, end_ns = [runs.start_ns[rows[0]]], [runs.end_ns[rows[0]]]
+    for number, source in enumerate(timeline.sources):
+        mine = np.flatnonzero((runs.cpu == cpu) & (runs.source == number))
+        begin, end = (each[holders == source.name.encode()] for each in (begins, ends))
+        # The guest's turns from `first` on, up to `last`, have a part of each run.
+        first = np.searchsorted(end, runs.start_ns[mine], side="right")
+        last = np.searchsorted(begin, runs.end_ns[mine], side="left")
+        count = np.maximum(last - first, 0)
+        row = np.repeat(mine, count)
+        turn = np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(row))
+        rows.append(row)
+        start_ns.append(np.maximum(runs.start_ns[row], begin[turn]))
+        end_ns.append(np.minimum(runs.end_ns[row], end[turn]))
+    row, starts = np.concatenate(rows), np.concatenate(start_ns)
+    order = np.lexsort((runs.cpu[row], starts))
+    row = row[order]
+    return Runs(
+        start_ns=starts[order],
+        end_ns=np.concatenate(end_ns)[order],
+        cpu=runs.cpu[row],
+        source=runs.source[row],
+        pid=runs.pid[row],
     )
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import MissingToolError
-from orchestrator.export import report_tables
+from orchestrator.export import FORMATS, report_tables
 from orchestrator.export.report_data import Report, make_report
 from orchestrator.trace.timeline import Timeline
 
-CHART_JS: Final = Path("/usr/share/javascript/chart.js/chart.min.js")
+CHART_JS: Final = Path(FORMATS["report"].needs)
 _SCRIPTS: Final = ("common.js", "timeline.js", "charts.js", "main.js")
 
 

@@ -76,3 +76,14 @@ def test_a_folder_of_the_users_is_not_replaced(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"):
         export.write(dual_timeline(1), "text", tmp_path / "nowhere" / "out")
+
+
+def test_what_needs_something_that_is_not_here_is_not_available(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert export.available() == tuple(export.FORMATS)
+    for need in ("no_such_module_at_all", "/no/such/file"):
+        other = replace(export.FORMATS["text"], needs=need)
+        monkeypatch.setattr(export, "FORMATS", {**export.FORMATS, "text": other})
+        assert "text" not in export.available()
+        assert "ctf" in export.available()

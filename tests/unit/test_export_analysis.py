@@ -78,6 +78,24 @@ def test_what_ran_last_is_not_known_to_have_run_on() -> None:
     assert list(zip(runs.start_ns, runs.end_ns, runs.pid, strict=True)) == [(100, 120, 7)]
 
 
+def test_on_a_shared_core_a_task_runs_only_while_its_guest_has_it() -> None:
+    builder = a_builder()
+    switch(builder, 100, 0, 7)
+    switch(builder, 150, 0, 9, source=RTOS)
+    for at, before, after in ((140, "linux", "rtos"), (180, "rtos", "linux"), (250, "linux", "x")):
+        builder.add(at, 0, HYPERVISOR, "vcpu_switch", prev_vm=before, next_vm=after)
+    builder.add(170, 0, RTOS, "sched_wakeup", pid=1)
+    switch(builder, 230, 7, 0)
+    builder.add(300, 0, LINUX, "sched_wakeup", pid=7)
+    runs = analysis.task_runs(builder.timeline())
+    assert list(zip(runs.start_ns, runs.end_ns, runs.pid, strict=True)) == [
+        (100, 140, 7),
+        (150, 170, 9),
+        (180, 230, 7),
+        (230, 250, 0),
+    ]
+
+
 def test_wakeup_delay_is_from_the_first_wakeup_to_the_run() -> None:
     builder = a_builder()
     builder.add(100, 0, LINUX, "sched_wakeup", pid=7)
