@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The report in headless Chromium: what is seen, how it is used, how fast it opens."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 import pytest
+from browsing import chromium, opened, rows, screenshot, shows
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from timelines import (
@@ -30,18 +28,8 @@ from orchestrator.trace.timeline import ClockFit, Source, Task, Timeline
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for each in (
-        *("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "hide-scrollbars"),
-        *("disable-background-networking", "disable-component-update", "disable-sync"),
-        # Offline, also for the browser's own business.
-        *("host-resolver-rules=MAP * ~NOTFOUND", "window-size=1400,1000"),
-    ):
-        options.add_argument(f"--{each}")
-    chrome = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    yield chrome
-    chrome.quit()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +44,6 @@ def page(timeline: Timeline, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-def opened(browser: webdriver.Chrome, address: str) -> int:
-    """Opens a page. Returns what it took until all was drawn, in ms as the page measures it."""
-    browser.get("about:blank")
-    browser.get(address)
-    ready = WebDriverWait(browser, 30, poll_frequency=0.05).until(
-        lambda chrome: chrome.execute_script("return document.body.dataset.ready")
-    )
-    return int(ready)
-
-
-def rows_of(browser: webdriver.Chrome) -> list[str]:
-    rows: list[str] = browser.execute_script("return document.body.dataset.rows.split('|')")
-    return rows
-
-
 def visible(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.ID, "visible").text
 
@@ -80,36 +53,31 @@ def until_not(browser: webdriver.Chrome, span: str) -> None:
     WebDriverWait(browser, 10, poll_frequency=0.02).until(lambda chrome: visible(chrome) != span)
 
 
-def has_color(image: np.ndarray, color: str) -> bool:
-    wanted = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    return int((np.abs(image[:, :, :3] - wanted).max(axis=2) < 1.5 / 255).sum()) > 500
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_screenshot_shows_the_tasks_of_both_guests(
     theme: str, browser: webdriver.Chrome, page: str, timeline: Timeline
 ) -> None:
     until = START_NS + 2 * TICK_NS
     opened(browser, f"{page}#theme={theme}&from={START_NS}&to={until}")
-    image = matplotlib.image.imread(io.BytesIO(browser.get_screenshot_as_png()))
+    picture = screenshot(browser)
     shown = {401, 402, *RTOS_TASKS}  # those that run in these 8 ms
     tasks = [task for task in report_data.make_report(timeline).tasks if task.pid in shown]
     assert len(tasks) == len(shown)
-    assert [task.name for task in tasks if not has_color(image, task.color)] == []
-    assert (float(image[5, 5, :3].mean()) < 0.5) == (theme == "dark")
+    assert [task.name for task in tasks if not shows(picture, task.color)] == []
+    assert (float(picture[5, 5].mean()) < 0.5) == (theme == "dark")
 
 
 def test_there_is_a_row_for_every_core_and_task(browser: webdriver.Chrome, page: str) -> None:
     opened(browser, page)
-    rows = rows_of(browser)
-    assert rows[:4] == ["CPU0", "CPU1", "hypervisor, CPU0", "hypervisor, CPU1"]
-    assert sorted(rows[4:8]) == [
+    found = rows(browser)
+    assert found[:4] == ["CPU0", "CPU1", "hypervisor, CPU0", "hypervisor, CPU1"]
+    assert sorted(found[4:8]) == [
         "hackbench (401)",
         "hackbench (402)",
         "kworker/0:1 (55)",
         "rcu_sched (15)",
     ]
-    assert rows[8:] == [f"{comm} ({pid})" for pid, comm in RTOS_TASKS.items()]
+    assert found[8:] == [f"{comm} ({pid})" for pid, comm in RTOS_TASKS.items()]
 
 
 def test_zooming_by_drag_and_button_and_back(browser: webdriver.Chrome, page: str) -> None:
@@ -161,7 +129,7 @@ def test_of_many_tasks_the_busiest_are_shown_first(
     builder.add(at, 0, 0, "sched_switch", prev_pid=139, next_pid=0)
     export.write(builder.timeline(), "report", tmp_path / "report.html")
     opened(browser, (tmp_path / "report.html").as_uri())
-    assert rows_of(browser)[2:] == [f"task{pid} ({pid})" for pid in range(139, 115, -1)]
+    assert rows(browser)[2:] == [f"task{pid} ({pid})" for pid in range(139, 115, -1)]
     more = browser.find_element(By.ID, "more")
     assert more.text == "16 more tasks"
     more.click()
@@ -191,12 +159,12 @@ def test_a_million_events_open_in_three_seconds_and_twenty_megabytes(
     export.write(replace(big, time_ns=np.cumsum(gaps)), "report", path)
     assert path.stat().st_size < 20e6
     assert opened(browser, path.as_uri()) < 3000
-    assert {"hackbench (401)", "RTOS-Task4 (65540)"} <= {*rows_of(browser)}
+    assert {"hackbench (401)", "RTOS-Task4 (65540)"} <= {*rows(browser)}
 
 
 def test_a_run_without_events_opens_too(browser: webdriver.Chrome, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     export.write(without_events(dual_timeline(1)), "report", path)
     opened(browser, path.as_uri())
-    assert rows_of(browser) == ["CPU0", "CPU1"]
+    assert rows(browser) == ["CPU0", "CPU1"]
     assert "No task switch was traced." in browser.page_source
