@@ -44,8 +44,7 @@ class GuestRam:
         """
         folder = Path(f"/proc/{pid}/fd")
         try:
-            names = sorted(folder.iterdir(), key=lambda path: int(path.name))
-            found = [path for path in names if _MEMFD in str(path.readlink())]
+            found = [path for path in folder.iterdir() if _MEMFD in _target(path)]
             if len(found) != 1:
                 raise MachineError(f"QEMU {pid} has {len(found)} files of RAM ({_MEMFD}), not one")
             descriptor = os.open(found[0], os.O_RDWR | os.O_CLOEXEC)
@@ -109,3 +108,11 @@ class GuestRam:
             end_pa = RAM_PA + self.bytes
             raise MachineError(f"{pa:#x}, {size} bytes: RAM is from {RAM_PA:#x} to {end_pa:#x}")
         return start
+
+
+def _target(link: Path) -> str:
+    """Where a link leads; "" if it has gone meanwhile, as descriptors do."""
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return ""

@@ -133,6 +133,7 @@ class _Stream:
         self.ring = ring
         self.path = folder / f"{ring.name}.rec"
         self.taken = 0
+        self._first: int | None = None
         self._part = folder / f"{ring.name}.rec.part"
         self._file: int | None = None
 
@@ -145,8 +146,11 @@ class _Stream:
         header = self.ring.header
         if int(header["magic"][0]) != MAGIC:
             return []  # the hypervisor has not come to it yet
-        if self.taken == 0 and not _is_ring(header):
-            raise MachineError(f"{self.ring.name}: a ring of another version")
+        if self._first is None:
+            if not _is_ring(header):
+                raise MachineError(f"{self.ring.name}: a ring of another version")
+            # A board that goes on from a saved state has records behind it.
+            self._first = self.taken = int(header["tail"][0])
         tail, head = self.taken, int(header["head"][0])
         capacity = len(self.ring.records)
         if not 0 <= head - tail <= capacity:
@@ -190,16 +194,17 @@ class _Stream:
             return None
         self.store(self.ring.records[:0])
         assert self._file is not None  # noqa: S101 - store() has opened it
+        records = self.taken - (self._first or 0)
         page = np.zeros(1, RING)  # not a copy: that would leave the gaps to chance
         for name in RING.names or ():
             page[name] = self.ring.header[name]
-        page["tail"] = self.taken
+        page["head"] = page["tail"] = records
         with storage_errors(f"{self._part}: cannot be completed"):
             os.pwrite(self._file, page.tobytes(), 0)
             os.close(self._file)
             self._file = None
             self._part.replace(self.path)
-        return StreamSummary(path=self.path, records=self.taken, lost=int(page["lost"][0]))
+        return StreamSummary(path=self.path, records=records, lost=int(page["lost"][0]))
 
     def discard(self) -> None:
         if self._file is not None:

@@ -100,6 +100,21 @@ def test_every_record_comes_once_and_in_order(feed: Feed, ring_file: Path, tmp_p
         assert np.array_equal(np.concatenate(live[name]), stored)
 
 
+def test_a_ring_that_was_read_before_goes_on(feed: Feed, ring_file: Path, tmp_path: Path) -> None:
+    """As after a saved state: the first records are somebody else's, the rest keep their numbers."""
+    process = feed(200)
+    go(process)
+    rings = plugin_rings(ring_file, 2)
+    for ring in rings:
+        ring.header["tail"] = 150
+    reader = RingReader(rings, tmp_path)
+    reader.start()
+    summaries = reader.finish()
+    for summary in summaries.values():
+        assert summary.records == 50
+        assert read_stream(summary.path)["seq"].tolist() == list(range(150, 200))
+
+
 def test_a_file_that_cannot_be_written_holds_nobody_up(
     feed: Feed, ring_file: Path, tmp_path: Path
 ) -> None:
