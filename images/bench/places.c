@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest that is probed: each of its vCPUs calls eight places `rounds` times in turn, and nothing
- * else happens in it. So the number of hits is known, on one vCPU or on two at once.
+ * A guest that is probed: each of its vCPUs calls ten places `rounds` times in turn, the last two of
+ * them Thumb code, and nothing else happens in it. So the number of hits is known, on one vCPU or on two at once.
  *
  * `rounds` can be changed by whoever loads or stops the guest before it has begun.
  */
@@ -24,6 +24,8 @@ void place_4(void);
 void place_5(void);
 void place_6(void);
 void place_7(void);
+void place_8(void);
+void place_9(void);
 
 volatile uint32_t rounds = 1000;
 volatile uint32_t undefined_count[VCPUS];
@@ -58,6 +60,8 @@ void run(uint32_t vcpu)
         place_5();
         place_6();
         place_7();
+        place_8();
+        place_9();
     }
     finished[vcpu] = 1;
     while (!finished[other])

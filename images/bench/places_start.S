@@ -77,4 +77,9 @@ call:
     place   place_5, movw r3, #0x1234
     place   place_6, mvn r3, r0
     place   place_7, ldr r3, [sp]
+    .thumb
+    .thumb_func
+    place   place_8, mov.w r3, #0x10000
+    .thumb_func
+    place   place_9, add.w r3, r0, r1, lsl #2
     .section .note.GNU-stack, "", %progbits

@@ -33,11 +33,12 @@ from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.probe.emulation import Operation
-from orchestrator.probe.instruction import decode
+from orchestrator.probe.instruction import decode, word_at
 from orchestrator.records import HV_TRACE_PA, HV_TRACE_PROBES, PROBE
 
 _START_S: Final = 30.0
 _MAX_SEGMENTS: Final = 7
+_T32: Final = 1  # TRACE_PROBE_T32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,35 +64,39 @@ class Board:
         layout = self.layout.vms[vm]
         return va - layout.ram_ipa + layout.ram_pa
 
-    async def place_hvc(self, probe: PluginProbe, *, first_fetch: int = 0, flags: int = 0) -> None:
-        """Has hypervisor and plugin know a probe, and writes its HVC over an A32 instruction.
+    async def place_hvc(
+        self, probe: PluginProbe, *, thumb: bool = False, first_fetch: int = 0, flags: int = 0
+    ) -> None:
+        """Has hypervisor and plugin know a probe, and writes its HVC over an instruction of 32 bits.
 
         Args:
             probe: Its fetches are the plugin's; the hypervisor's are in its own table.
+            thumb: The instruction is T32.
             first_fetch: Where in that table they are.
             flags: Of `struct trace_probe`; 0: the hypervisor emulates and counts, but records nothing.
 
         Raises:
             MachineError: The instruction cannot be emulated; nothing was written.
         """
-        word = int.from_bytes(self.ram.read(probe.pa, 4), "little")
-        decoded = decode(word, va=probe.va, thumb=False)
+        word = word_at(self.ram.read(probe.pa, 4), thumb=thumb)
+        decoded = decode(word, va=probe.va, thumb=thumb)
         if not isinstance(decoded, Operation):
             raise MachineError(f"{probe.va:#x}: {word:#010x} cannot be emulated: {decoded.reason}")
         entry = self.entry(probe.id)
-        entry["va"], entry["word"], entry["vm"], entry["flags"] = probe.va, word, probe.vm, flags
+        entry["va"], entry["word"], entry["vm"] = probe.va, word, probe.vm
+        entry["flags"] = flags | (_T32 if thumb else 0)
         entry["emulation"], entry["operand"] = decoded.emulation, decoded.packed()
         entry["first_fetch"], entry["fetch_count"] = first_fetch, len(probe.fetches)
         entry["hits"], entry["taken"] = 0, 0
         entry["state"] = 1
         await self.channel.add_probe(probe)
-        await self.channel.write_physical(probe.pa, hvc(probe.id))
+        await self.channel.write_physical(probe.pa, hvc(probe.id, thumb=thumb))
 
     async def lift_hvc(self, probe: PluginProbe) -> ProbeCounts:
         """Undoes `place_hvc`, in the opposite order."""
         entry = self.entry(probe.id)
-        word = int(entry["word"][0])
-        await self.channel.write_physical(probe.pa, word.to_bytes(4, "little"))
+        thumb = bool(int(entry["flags"][0]) & _T32)
+        await self.channel.write_physical(probe.pa, _code(int(entry["word"][0]), thumb=thumb))
         counts = await self.channel.remove_probe(probe.id)
         entry["state"] = 0
         return counts
@@ -133,9 +138,17 @@ def staged_pa(layout: Layout, vm: int, va: int) -> int:
     raise MachineError(f"{va:#x} is in no image of VM {vm}")
 
 
-def hvc(immediate: int) -> bytes:
-    """The bytes of `HVC #immediate` in A32 (DDI 0406C, B9.3.4)."""
-    word = 0xE140_0070 | (immediate & 0xFFF0) << 4 | (immediate & 0xF)
+def hvc(immediate: int, *, thumb: bool = False) -> bytes:
+    """The bytes of `HVC #immediate` (DDI 0406C, B9.3.4)."""
+    if thumb:
+        return _code(0xF7E0_8000 | immediate >> 12 << 16 | immediate & 0xFFF, thumb=True)
+    return _code(0xE140_0070 | (immediate & 0xFFF0) << 4 | immediate & 0xF, thumb=False)
+
+
+def _code(word: int, *, thumb: bool) -> bytes:
+    """An instruction of 32 bits in memory order; of a T32 one the high halfword comes first."""
+    if thumb:
+        word = word >> 16 | (word & 0xFFFF) << 16
     return word.to_bytes(4, "little")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guest that is probed, images/bench/places.c: eight functions, called a known number of times."""
+"""The guest that is probed, images/bench/places.c: ten functions, called a known number of times."""
 
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,9 @@ from orchestrator.machine.board import Layout
 from orchestrator.machine.ram import GuestRam
 
 PLACES: Final = 8
-"""Functions `place_0` and so on, each called once in a round by each vCPU."""
+"""Functions `place_0` to `place_7`, A32, each called once in a round by each vCPU."""
+ALL_PLACES: Final = 10
+"""With those that are T32."""
 
 _TOML: Final = """
 [machine]

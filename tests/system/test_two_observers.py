@@ -2,7 +2,7 @@
 """The plugin and the hypervisor see the same traps: same events, same order, same times, same words.
 
 Each reads registers, memory and time in its own way, and neither knows of the other. The guest
-(images/bench/places.c) calls eight places on two vCPUs at once, each with an HVC in the place of its
+(images/bench/places.c) calls ten places, A32 and T32, on two vCPUs at once, each with an HVC in the place of its
 first instruction, which the hypervisor emulates.
 """
 
@@ -15,29 +15,34 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator import records
+from orchestrator.bench.board import hvc
 from orchestrator.machine.channel import PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
 
 pytestmark = pytest.mark.system
 
-PLACES = 8
-ROUNDS = 13_000
+PLACES, A32_PLACES = 10, 8
+ROUNDS = 10_400
 RECORD_HITS = 4
+CPSR_T = 0x20
 FIRST_ID = 7000
 FIRST_FETCH = 100
-HVC_WORDS = [0xE140_0070 | (id_ & 0xFFF0) << 4 | (id_ & 0xF) for id_ in range(7000, 7008)]
+HVC_WORDS = [
+    int.from_bytes(hvc(FIRST_ID + i, thumb=i >= A32_PLACES), "little") for i in range(PLACES)
+]
 ROOM_RECORDS = 256
 """Before the hypervisor's ring is full, the plugin holds the core (qemu_plugin/hyp.c)."""
 SLICE_NS = 25_000
 """Two cores that are always busy share the quantum."""
 
-FETCHES = np.zeros(6, records.FETCH)
+FETCHES = np.zeros(7, records.FETCH)
 FETCHES[0] = (0, 4, 0, 0, 0, (0,) * 6)  # r0
 FETCHES[1] = (13, 8, 0, 1, 0, (4, 0, 0, 0, 0, 0))  # two words of the stack
 FETCHES[2] = (15, 4, 0, 1, 0, (0,) * 6)  # the word at pc, which is the HVC
 FETCHES[3] = (17, 2, 0, 1, 0x4020_0000, (2, 0, 0, 0, 0, 0))  # a halfword of the image
 FETCHES[4] = (17, 4, 0, 1, 0x7000_0000, (0,) * 6)  # nothing is there
 FETCHES[5] = (14, 4, 0, 2, 0, (0, 0x10, 0, 0, 0, 0))  # through lr: code taken for a pointer
+FETCHES[6] = (17, 15, 1, 1, 0x4020_0040, (0,) * 6)  # a string that ends early
 SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
 
 
@@ -59,7 +64,9 @@ async def observed_run(
                 pa=board.pa(0, va),
                 fetches=FETCHES,
             )
-            await board.place_hvc(probe, first_fetch=FIRST_FETCH, flags=RECORD_HITS)
+            await board.place_hvc(
+                probe, thumb=i >= A32_PLACES, first_fetch=FIRST_FETCH, flags=RECORD_HITS
+            )
         rings = [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)]
         reader = RingReader(rings, folder)
         await board.channel.stop_at(board.pa(0, symbols["all_done"]))
@@ -94,8 +101,10 @@ def test_both_observers_tell_the_same(
         for name in SAME:
             assert np.array_equal(plugin[name], hypervisor[name]), name
         assert np.all(plugin["id"] == FIRST_ID + np.arange(len(plugin)) % PLACES)
-        assert np.all(plugin["valid"] == 0b0011111), "all but the last two can be read"
+        assert np.all(plugin["valid"] == 0b1111_0011111), "all but two can be read"
         assert np.all(plugin["word"][:, 0] == core), "r0 is what `run` was called with"
+        is_thumb = np.arange(len(plugin)) % PLACES >= A32_PLACES
+        assert np.array_equal(plugin["cpsr"] & CPSR_T != 0, is_thumb)
         assert np.all(plugin["word"][:, 3] == np.resize(HVC_WORDS, len(plugin)))
         # The hypervisor reads its clock a fixed number of instructions after the trap, in steps of
         # 16 ns. If the core's slice ends in between, the other core's is in between as well.
