@@ -176,35 +176,55 @@ def _while_guest_has_core(timeline: Timeline, runs: Runs, cpu: int) -> Runs:
 
 
 def hypervisor_stays(timeline: Timeline) -> Stays:
-    """In which guest each core was, and why it was in the hypervisor; empty without such events."""
+    """In which guest each core was, and why it was in the hypervisor; empty without such events.
+
+    Up to a core's first exit its guest has been in there since the timeline's start; what came last
+    lasts to its end.
+    """
     entries, exits = timeline.rows("vm_entry"), timeline.rows("vm_exit")
     rows = np.sort(np.concatenate([entries, exits]))
     names = np.empty(len(timeline) if len(rows) else 0, dtype=object)
-    if len(entries):
-        form = timeline.formats[int(timeline.event[entries[0]])]
-        vms = column(timeline, entries, form.field("vm"))
-        vcpus = column(timeline, entries, form.field("vcpu"))
-        names[entries] = [f"{vm}/{vcpu}" for vm, vcpu in zip(vms, vcpus, strict=True)]
-    if len(exits):
-        names[exits] = exit_reasons(timeline, exits)
     is_entry = np.zeros(len(names), bool)
     is_entry[entries] = True
-    starts, ends = [], []
-    for cpu in range(timeline.cores):
-        lane = rows[timeline.cpu[rows] == cpu]
-        starts.append(lane[:-1])
-        ends.append(lane[1:])
-    start = np.concatenate(starts)
-    end = np.concatenate(ends)
-    order = np.argsort(start)
-    start, end = start[order], end[order]
+    if len(entries):
+        names[entries] = _guests(timeline, entries)
+    if len(exits):
+        names[exits] = exit_reasons(timeline, exits)
+    begin, end = (np.array([each], np.uint64) for each in span_ns(timeline))
+    start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    cpu, name = [np.empty(0, np.uint16)], [np.empty(0, object)]
+    in_guest = [np.empty(0, bool)]
+    for core in range(timeline.cores):
+        lane = rows[timeline.cpu[rows] == core]
+        if not len(lane):
+            continue
+        if not is_entry[lane[0]]:
+            start_ns.append(begin)
+            end_ns.append(timeline.time_ns[lane[:1]])
+            name.append(np.array(_guests(timeline, lane[:1]), dtype=object))
+            in_guest.append(np.ones(1, bool))
+        start_ns.append(timeline.time_ns[lane])
+        end_ns.append(np.concatenate([timeline.time_ns[lane[1:]], end]))
+        name.append(names[lane])
+        in_guest.append(is_entry[lane])
+        cpu.append(np.full(len(lane) + int(not is_entry[lane[0]]), core, np.uint16))
+    starts, ends, cpus = np.concatenate(start_ns), np.concatenate(end_ns), np.concatenate(cpu)
+    order = np.lexsort((cpus, starts))
+    order = order[ends[order] > starts[order]]
     return Stays(
-        start_ns=timeline.time_ns[start],
-        end_ns=timeline.time_ns[end],
-        cpu=timeline.cpu[start],
-        name=names[start],
-        in_guest=is_entry[start],
+        start_ns=starts[order],
+        end_ns=ends[order],
+        cpu=cpus[order],
+        name=np.concatenate(name)[order],
+        in_guest=np.concatenate(in_guest)[order],
     )
+
+
+def _guests(timeline: Timeline, rows: NDArray[np.intp]) -> list[str]:
+    """VM and vCPU of some entries or of some exits, such as "linux/0"."""
+    form = timeline.formats[int(timeline.event[rows[0]])]
+    vms, vcpus = (column(timeline, rows, form.field(name)) for name in ("vm", "vcpu"))
+    return [f"{vm}/{vcpu}" for vm, vcpu in zip(vms, vcpus, strict=True)]
 
 
 IDLING: Final = EXIT_REASONS[0x01]

@@ -145,12 +145,26 @@ def test_stays_alternate_between_guest_and_hypervisor() -> None:
         (90, "vm_entry", {}),
     ):
         builder.add(at, 1, HYPERVISOR, name, vm="rtos", vcpu=0, **more)
+    builder.add(100, 0, LINUX, "sched_wakeup", pid=7)
     stays = analysis.hypervisor_stays(builder.timeline())
     assert list(zip(stays.start_ns, stays.end_ns, stays.name, stays.in_guest, strict=True)) == [
         (10, 30, "rtos/0", True),
         (30, 35, "IRQ", False),
         (35, 60, "rtos/0", True),
         (60, 90, "WFx", False),
+        (90, 100, "rtos/0", True),
+    ]
+
+
+def test_what_a_core_leaves_first_it_was_in_from_the_start() -> None:
+    builder = a_builder()
+    builder.add(10, 0, LINUX, "sched_wakeup", pid=7)
+    builder.add(40, 0, HYPERVISOR, "vm_exit", vm="linux", vcpu=1, reason=0x12)
+    builder.add(45, 0, LINUX, "sched_wakeup", pid=7)
+    stays = analysis.hypervisor_stays(builder.timeline())
+    assert list(zip(stays.start_ns, stays.end_ns, stays.name, stays.in_guest, strict=True)) == [
+        (10, 40, "linux/1", True),
+        (40, 45, "HVC", False),
     ]
 
 

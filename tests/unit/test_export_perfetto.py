@@ -114,7 +114,7 @@ def test_hypervisor_slices_are_entry_to_exit_and_exit_to_entry(
         ]
         expected = [
             (start, end, f"{vm}/0" if kind == "vm_entry" else "IRQ")
-            for (start, kind), (end, _) in pairwise(moves)
+            for (start, kind), (end, _) in pairwise([*moves, (int(timeline.time_ns[-1]), "")])
         ]
         assert slices_of(packets, perfetto.hypervisor_track(cpu)) == expected
 

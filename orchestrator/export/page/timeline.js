@@ -110,7 +110,7 @@ class Timeline {
       if (few) this.writeNames(context, row, few, { left, y, width, min, max });
       if (at && row.group !== rows[at - 1].group) {
         context.fillStyle = color("quiet");
-        context.fillRect(left - 180, y - GAP_PX / 2 - 0.5, width + 180, 1);
+        context.fillRect(0, y - GAP_PX / 2 - 0.5, left + width, 1);
       }
     });
     this.drawSelection(context, chart.chartArea);
