@@ -2,24 +2,32 @@
 """Headless Chromium for the tests of the report."""
 
 import io
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 READY_LIMIT_S = 60
+CHROMIUM = Path("/usr/bin/chromium")
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists() and platform.freedesktop_os_release()["ID"] == "ubuntu",
+    reason="Ubuntu has Chromium only as a snap",
+)
 
 
 @contextmanager
 def chromium() -> Iterator[webdriver.Chrome]:
     """A browser without network."""
     options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = str(CHROMIUM)
     for each in (
         *("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "hide-scrollbars"),
         *("disable-background-networking", "disable-component-update", "disable-sync"),

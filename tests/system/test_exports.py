@@ -176,6 +176,7 @@ def document_of(page: Path) -> dict[str, Any]:
     return document
 
 
+@browsing.needs_chromium
 def test_chromium_shows_the_tasks_of_both_guests(run: Path, switches: list[Switch]) -> None:
     tasks = {task["name"]: task for task in document_of(run / "report.html")["tasks"]}
     # From the first run of the RTOS's last task on, 16 ms; then the first 5 ms, Linux's.
