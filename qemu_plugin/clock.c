@@ -62,9 +62,14 @@ const char *clock_missing(void)
     return NULL;
 }
 
+/* QEMU tells the list of its new first timer as it tells that a timer is over. */
+static bool arming;
+
 static void arm_slice_timer(int64_t expire_ns)
 {
+    arming = true;
     timer_mod_ns(&slice_timer, expire_ns);
+    arming = false;
 }
 
 static void request_stop(void)
@@ -82,6 +87,9 @@ static void on_notify(void *opaque, int clock)
     if (*has_slices && runstate_is_running() && turns_in_vcpu_thread() && !turns_boundary_seen()) {
         fputs("liborchestrate: this QEMU's vCPU loop is not one that the plugin knows\n", stderr);
         exit(1);
+    }
+    if (*has_slices && !arming && turns_in_vcpu_thread()) {
+        slices_timers();
     }
     if (stop_ns == 0 || stopping || qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < stop_ns) {
         return;
@@ -174,7 +182,7 @@ int clock_start(const struct plugin_args *args)
     qemu_add_vm_change_state_handler(on_state_change, NULL);
     if (has_slices) {
         slices_start(args->quantum_ns, arm_slice_timer);
-        turns_start(on_boundary);
+        turns_start(on_boundary, slices_device_access);
     }
     return 0;
 }

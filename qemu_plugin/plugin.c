@@ -22,9 +22,6 @@
 #include "qemu_api.h"
 #include "slices.h"
 
-/* One core shares with nobody; its slices only let QEMU's main loop take its turn. */
-#define ONE_CORE_QUANTUM_NS 1000000
-
 int qemu_plugin_version = PLUGIN_API_VERSION;
 
 static struct plugin_args args;
@@ -160,9 +157,6 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     core_count = (unsigned int)info->system.max_vcpus;
     if (args.channel != NULL && start_channel(id) != 0) {
         return 1;
-    }
-    if (core_count == 1 && args.quantum_ns != 0) {
-        args.quantum_ns = ONE_CORE_QUANTUM_NS;
     }
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
     /* A core alone yields to nobody; a look at each block would make translation dearer. */

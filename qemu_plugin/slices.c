@@ -7,6 +7,10 @@
  *
  * A slice ends when its time is over, or when the core waits for an interrupt or for another core.
  * While n cores have work, each gets a n-th of the quantum, so all have had their turn within one.
+ *
+ * The end of a slice is dear: QEMU translates the block in which it lies anew, to end right there. A
+ * core that alone has work therefore gets a long slice. What may wake another one, a timer or an
+ * access to a device, makes QEMU come by here at once, and a new plan is made for both.
  */
 #include "slices.h"
 
@@ -18,6 +22,9 @@
 #define MAX_CORES 64
 #define NO_CORE (-1)
 
+/* The slice of a core that alone has work. QEMU's main loop waits for its turn as long. */
+#define ALONE_NS 1000000
+
 static int64_t quantum_ns;
 static void (*arm_timer)(int64_t expire_ns);
 static void (*tell_turn)(int core);
@@ -28,7 +35,9 @@ static int core_count;
 static int running = NO_CORE;
 static int last; /* core that ran last: the next one is looked for after it */
 static int64_t slice_end_ns;
+static bool armed; /* the timer, for this end */
 static bool yielded;
+static bool alone; /* no other core had work when the slice began, and none is held */
 static bool frozen;
 static bool resumed; /* QEMU has let all cores go, and the slice is not over */
 
@@ -62,6 +71,7 @@ static void hold_all_but(int picked)
 /* QEMU gives a core the time until the next timer, divided by the number of cores. */
 static void arm_slice(int64_t now_ns)
 {
+    armed = true;
     arm_timer(now_ns + (slice_end_ns - now_ns) * core_count);
 }
 
@@ -86,7 +96,10 @@ static void pick(int64_t now_ns)
     }
     running = next;
     yielded = false;
+    alone = ready == 1;
     if (next == NO_CORE) {
+        alone = false;
+        armed = false;
         /*
          * No slice is planned for whichever core wakes first, and the timer is over at once: QEMU
          * comes back here before the core has run an instruction.
@@ -98,9 +111,26 @@ static void pick(int64_t now_ns)
     if (tell_turn != NULL) {
         tell_turn(next);
     }
-    slice_end_ns = now_ns + quantum_ns / ready;
-    hold_all_but(next);
+    if (alone) {
+        slice_end_ns = now_ns + (quantum_ns > ALONE_NS ? quantum_ns : ALONE_NS);
+    } else {
+        slice_end_ns = now_ns + quantum_ns / ready;
+        hold_all_but(next);
+    }
     arm_slice(now_ns);
+    /* QEMU may be half way round with the time that was left before: it has to reckon anew. */
+    cpu_exit(core[next]);
+}
+
+/* A core with an errand, such as to flush its TLB, is looked at when QEMU has done that: very soon. */
+static bool another_woke(void)
+{
+    for (int i = 0; i < core_count; i++) {
+        if (i != running && cpu_work_list_empty(core[i]) && !cpu_thread_is_idle(core[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void slices_start(int64_t new_quantum_ns, void (*arm)(int64_t expire_ns))
@@ -126,13 +156,16 @@ void slices_boundary(void)
     }
     if (resumed) {
         resumed = false;
-        hold_all_but(running);
+        if (!alone) {
+            hold_all_but(running);
+        }
     }
     now_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     if (running == NO_CORE || yielded || now_ns >= slice_end_ns ||
-        cpu_thread_is_idle(core[running])) {
+        cpu_thread_is_idle(core[running]) || (alone && another_woke())) {
         pick(now_ns);
-    } else {
+    } else if (!alone || !armed) {
+        /* The end of a slice alone need not be exact: the next slice is the same core's. */
         arm_slice(now_ns);
     }
 }
@@ -142,10 +175,30 @@ void slices_yield(void)
     yielded = true;
 }
 
+void slices_device_access(void)
+{
+    /* Such an instruction is the last of its block, so this is the next instruction's boundary. */
+    if (alone && core_count > 1) {
+        cpu_exit(core[running]);
+    }
+}
+
+void slices_timers(void)
+{
+    /* As above: no core runs an instruction between the timers and the boundary. */
+    if (alone && core_count > 1) {
+        armed = false;
+        arm_timer(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    }
+}
+
 void slices_save(struct slices_plan *plan)
 {
-    *plan = (struct slices_plan){
-        .slice_end_ns = slice_end_ns, .running = running, .last = last, .yielded = yielded};
+    *plan = (struct slices_plan){.slice_end_ns = slice_end_ns,
+                                 .running = running,
+                                 .last = last,
+                                 .yielded = yielded,
+                                 .alone = alone};
 }
 
 bool slices_load(const struct slices_plan *plan)
@@ -159,6 +212,7 @@ bool slices_load(const struct slices_plan *plan)
     running = plan->running;
     last = plan->last;
     yielded = plan->yielded != 0;
+    alone = plan->alone != 0;
     resumed = running != NO_CORE;
     return true;
 }

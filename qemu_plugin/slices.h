@@ -26,13 +26,19 @@ void slices_boundary(void);
 /* The running core has nothing to do but to wait for another one (WFE, YIELD). */
 void slices_yield(void);
 
+/* A device's register is about to be accessed, in the vCPU thread: it may wake another core. */
+void slices_device_access(void);
+
+/* Timers are over and about to run, in the vCPU thread: they may wake another core. */
+void slices_timers(void);
+
 /* Where the plan stands, for a machine that is saved now and goes on elsewhere. */
 struct slices_plan {
     int64_t slice_end_ns;
     int32_t running;
     int32_t last;
     uint32_t yielded;
-    uint32_t reserved;
+    uint32_t alone;
 };
 
 void slices_save(struct slices_plan *plan);

@@ -12,11 +12,13 @@
 /* Where QEMU's two threads take its lock, by the file name that the hook is given. */
 #define VCPU_LOOP_FILE "accel/tcg/tcg-accel-ops-rr.c"
 #define MAIN_LOOP_FILE "util/main-loop.c"
+#define DEVICE_ACCESS_FILE "accel/tcg/cputlb.c"
 
 static pthread_t vcpu_thread;
 static qemu_lock_func lock_original;
 static qemu_wait_func wait_original;
 static void (*boundary)(void);
+static void (*device_access)(void);
 static bool boundary_seen;
 
 /*
@@ -91,10 +93,14 @@ static void on_lock(qemu_mutex *mutex, const char *file, int line)
 {
     static const char *vcpu_loop;
     static const char *main_loop;
+    static const char *memory;
 
     if (turns_in_vcpu_thread()) {
         if (!is_file(file, VCPU_LOOP_FILE, &vcpu_loop)) {
-            lock_original(mutex, file, line); /* a device register, in the middle of guest code */
+            lock_original(mutex, file, line); /* in the middle of guest code */
+            if (is_file(file, DEVICE_ACCESS_FILE, &memory)) {
+                device_access();
+            }
             return;
         }
         lock_original(mutex, file, line);
@@ -125,10 +131,11 @@ static void on_wait(qemu_cond *cond, qemu_mutex *mutex, const char *file, int li
     set_away(true);
 }
 
-void turns_start(void (*on_boundary)(void))
+void turns_start(void (*on_boundary)(void), void (*on_device_access)(void))
 {
     vcpu_thread = pthread_self();
     boundary = on_boundary;
+    device_access = on_device_access;
     lock_original = __atomic_load_n(&bql_mutex_lock_func, __ATOMIC_SEQ_CST);
     wait_original = __atomic_load_n(&qemu_cond_wait_func, __ATOMIC_SEQ_CST);
     __atomic_store_n(&qemu_cond_wait_func, on_wait, __ATOMIC_SEQ_CST);

@@ -27,14 +27,17 @@ static void remove(struct core *core, struct vcpu *vcpu)
     *at = vcpu->next_on_core;
 }
 
-/* At boot only, before the core runs. */
+/*
+ * At boot only, before the core runs. A vCPU stays on its core, so its TLB and cache maintenance need
+ * not be broadcast (HCR.FB).
+ */
 void sched_add(struct vcpu *vcpu)
 {
     struct core *core = &cores[vcpu->core];
 
     core->shared = core->vcpus != NULL;
-    core->hcr = HCR_VM | HCR_SWIO | HCR_FMO | HCR_IMO | HCR_AMO | HCR_FB | HCR_BSU_INNER |
-                HCR_TSC | HCR_TIDCP | HCR_TAC | (core->shared ? HCR_TWI | HCR_TWE : 0);
+    core->hcr = HCR_VM | HCR_SWIO | HCR_FMO | HCR_IMO | HCR_AMO | HCR_TSC | HCR_TIDCP | HCR_TAC |
+                (core->shared ? HCR_TWI | HCR_TWE : 0);
     insert(core, vcpu);
 }
 
