@@ -107,10 +107,12 @@ def test_both_observers_tell_the_same(
         assert np.array_equal(plugin["cpsr"] & CPSR_T != 0, is_thumb)
         assert np.all(plugin["word"][:, 3] == np.resize(HVC_WORDS, len(plugin)))
         # The hypervisor reads its clock a fixed number of instructions after the trap, in steps of
-        # 16 ns. If the core's slice ends in between, the other core's is in between as well.
+        # 16 ns. If the core's slice ends in between, the other core's is in between as well: a whole
+        # one, but for the last, which ends with that core's work.
         late_ns = hypervisor["time_ns"].astype(np.int64) - plugin["time_ns"].astype(np.int64)
         assert np.mean(late_ns < SLICE_NS) > 0.95
-        assert np.ptp(late_ns % SLICE_NS) == 15
+        assert np.all(late_ns < SLICE_NS + late_ns.min() + 16)
+        assert np.sum(late_ns % SLICE_NS > late_ns.min() + 15) <= 1
         assert np.all(hypervisor["time_ns"][:-1] < plugin["time_ns"][1:])
 
 
