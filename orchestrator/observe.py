@@ -9,7 +9,7 @@ may ask is `orchestrator.control`'s, and is carried out here.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +17,13 @@ from typing import Any, Final
 from orchestrator.config import Config, LinuxVm
 from orchestrator.config.probes import parse_probe, split_place
 from orchestrator.control import ControlServer, Operation
-from orchestrator.errors import CheckFailed, MachineError, UsageError
+from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, UsageError
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import PluginChannel
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
+from orchestrator.mmu import TranslationFault
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, place_document, profiles_of
@@ -34,7 +35,8 @@ from orchestrator.probe.spec import address, resolve
 from orchestrator.probe.start import LINUX_READY, StartPoint, place_point, start_point
 from orchestrator.probe.survey import survey
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
-from orchestrator.rundir import write_atomically
+from orchestrator.rundir import storage_errors, write_atomically
+from orchestrator.trace.postmortem import RESCUED, ReadVirtual, ring_pages
 
 TRACE_FOLDER: Final = "trace"
 PROBES_JSON: Final = "probes.json"
@@ -106,6 +108,7 @@ class Observer:
         self._start: StartPoint | None = None
         self._start_is_sync = False
         self._job_end: JobEnd | None = None
+        self._job_has_ended = False
         self._armed_ns: int | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
@@ -203,6 +206,7 @@ class Observer:
                 await self._arm()
             if self._job_end is not None and stack is not None:
                 if self._job_end.is_end(stack):
+                    self._job_has_ended = True
                     await self.finish()
                 else:
                     await self._job_end.wait()
@@ -358,6 +362,8 @@ class Observer:
                 return
             try:
                 await self._machine.stop()
+                if self._options.ftrace and self._job_end is not None and not self._job_has_ended:
+                    await self._rescue()
                 await self._take_away(faults)
             except MachineError as error:
                 faults.append(f"what the probes counted is lost: {error.message}")
@@ -369,6 +375,25 @@ class Observer:
             self._write_document()
         if faults:
             raise CheckFailed("\n".join(faults))
+
+    async def _rescue(self) -> None:
+        """Saves ftrace's pages out of the memory of a Linux that cannot hand them over any more."""
+        linux = next(vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm))
+        guest = self.guests[linux.name]
+        try:
+            view = await self.probes.view(linux.name)
+            functions = {each.name: each.va for each in guest.symbols.matching("*")}
+            found = ring_pages(_lookup(view.mmu.read), functions, cpus=len(linux.config.pin))
+        except OrchestrateError as error:
+            self._reporter.note(f"{linux.name}: its trace is lost: {error.message}")
+            return
+        folder = self._paths.folder / RESCUED
+        with storage_errors(folder):
+            folder.mkdir()
+            for each in found:
+                (folder / f"cpu{each.cpu}.raw").write_bytes(b"".join(each.pages))
+        pages = sum(len(each.pages) for each in found)
+        self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
 
     async def _take_away(self, faults: list[str]) -> None:
         if self._start is not None:
@@ -416,3 +441,15 @@ class Observer:
 
 def _skip(refusal: Refusal) -> dict[str, str]:
     return {"place": refusal.where, "reason": refusal.reason}
+
+
+def _lookup(read: Callable[[int, int], bytes]) -> ReadVirtual:
+    """Reads a guest's memory; what is not mapped is a LookupError."""
+
+    def read_virtual(va: int, size: int) -> bytes:
+        try:
+            return read(va, size)
+        except TranslationFault as fault:
+            raise LookupError(str(fault)) from fault
+
+    return read_virtual

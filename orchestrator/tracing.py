@@ -9,6 +9,7 @@ from typing import Final
 
 from orchestrator import export, session
 from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig, VmConfig
+from orchestrator.errors import OrchestrateError
 from orchestrator.images import sources
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
@@ -17,7 +18,8 @@ from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.guest import Guest
 from orchestrator.rundir import RunDir
 from orchestrator.trace.live import LiveText
-from orchestrator.trace.merge import CLOCK_PLACE, merge_run
+from orchestrator.trace.merge import CLOCK_PLACE, REFERENCE_FOLDER, STREAMS_FOLDER, merge_run
+from orchestrator.trace.postmortem import RESCUED
 from orchestrator.trace.timeline import Timeline
 
 DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
@@ -78,14 +80,42 @@ def trace(
         hypervisor_events=config.trace.hypervisor,
         on_records=on_records,
     )
-    boot = session.boot(config, options, reporter)
+    try:
+        boot = session.boot(config, options, reporter)
+    except OrchestrateError:
+        if (run_dir / STREAMS_FOLDER / RESCUED).is_dir():
+            _write_rescued(config, run_dir, reporter, formats)
+        raise
     reporter.phase("merge")
-    timeline = merge_run(boot.run_dir)
+    timeline = merge_run(run_dir)
+    return TraceResult(boot=boot, timeline=timeline, files=_write(timeline, run_dir, formats))
+
+
+def _write(timeline: Timeline, run_dir: Path, formats: Sequence[str]) -> dict[str, Path]:
     files = {}
     for name in formats:
-        files[name] = boot.run_dir / export.FORMATS[name].file
+        files[name] = run_dir / export.FORMATS[name].file
         export.write(timeline, name, files[name])
-    return TraceResult(boot=boot, timeline=timeline, files=files)
+    return files
+
+
+def _write_rescued(
+    config: Config, run_dir: Path, reporter: Reporter, formats: Sequence[str]
+) -> None:
+    """Makes what can be made of a run whose Linux died; its end is told by who called."""
+    reporter.note("booting once more, for the kernel's event formats")
+    options = BootOptions(out=run_dir / REFERENCE_FOLDER, command=("true",), ftrace=True)
+    try:
+        # The same boot up to the first instruction of a command, so the clock is the same, too.
+        session.boot(dataclasses.replace(config, probes=()), options, reporter)
+        timeline = merge_run(run_dir)
+    except OrchestrateError as error:
+        reporter.note(f"the rescued trace cannot be read: {error.message}")
+        return
+    for line in summary(timeline):
+        reporter.note(line)
+    for path in _write(timeline, run_dir, formats).values():
+        reporter.note(f"wrote {path}")
 
 
 def default_probes(config: Config, given: Sequence[ProbeConfig]) -> tuple[ProbeConfig, ...]:

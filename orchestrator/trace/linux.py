@@ -7,7 +7,7 @@ on the board's. A guest that could not save anything any more is read by `postmo
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +97,37 @@ def _read(folder: Path) -> LinuxTrace:
         header_page=header_page,
         header_event=(folder / "header_event").read_text(),
         release=release[1] if release else "",
+    )
+
+
+def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
+    """Reads what was found in the memory of a guest that could not save anything any more.
+
+    Formats and symbols are those of the kernel, so another run of it has the same; so has the clock,
+    as long as both booted alike, which the run's own evidence has to show.
+
+    Args:
+        folder: The pages, as `read_rings` takes them.
+        reference: Another run's results/trace, of the same kernel and config.
+
+    Raises:
+        GuestError: Something is missing, damaged, or in a form that is not known.
+    """
+    other = read_linux(reference)
+    try:
+        pages, events = read_rings(folder)
+    except OSError as error:
+        raise GuestError(f"{folder}: the rescued pages cannot be read: {error}") from error
+    last = [int(ring.time[-1]) for ring in events.values() if len(ring.time)]
+    if not last:
+        raise GuestError(f"{folder}: the rescued pages hold no events")
+    return replace(
+        other,
+        pages=pages,
+        events=events,
+        ended=max(last),
+        comms={},
+        lost={cpu: ring.missed for cpu, ring in events.items() if ring.missed},
     )
 
 

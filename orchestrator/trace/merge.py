@@ -19,9 +19,10 @@ from orchestrator.records import Kind
 from orchestrator.trace.clock import fit_instants
 from orchestrator.trace.hits import hit_events
 from orchestrator.trace.hypervisor import hypervisor_events
-from orchestrator.trace.linux import LinuxTrace, read_linux
+from orchestrator.trace.linux import LinuxTrace, read_linux, read_rescued
 from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
 from orchestrator.trace.pack import Packed
+from orchestrator.trace.postmortem import RESCUED
 from orchestrator.trace.rtos import (
     FIRST_PID,
     PIDS_PER_GUEST,
@@ -39,6 +40,8 @@ from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Tim
 RUN_JSON: Final = "run.json"
 LINUX_FOLDER: Final = "results/trace"
 STREAMS_FOLDER: Final = "trace"
+REFERENCE_FOLDER: Final = "reference"
+"""A run of the same config that ended well, made where this one's Linux died."""
 CLOCK_PLACE: Final = "arch_counter_get_cntvct"
 """The kernel function that reads the counter for its clocks; a probe there sharpens the fit."""
 
@@ -77,7 +80,7 @@ def merge_run(run: Path) -> Timeline:
         Vm(name=each["name"], is_linux="kernel" in each, cores=tuple(each["pin"]))
         for each in config["vms"]
     ]
-    linux = read_linux(run / LINUX_FOLDER) if (run / LINUX_FOLDER).is_dir() else None
+    linux = _read_linux(run)
     observed = read_streams(run / STREAMS_FOLDER)
     if linux is None and not len(observed.hits) and not len(observed.hypervisor):
         raise UsageError(f"{run}: nothing was traced in this run; see orchestrate trace")
@@ -91,6 +94,15 @@ def merge_run(run: Path) -> Timeline:
     return merge(
         vms=vms, cores=config["machine"]["cores"], linux=linux, observed=observed, host=host
     )
+
+
+def _read_linux(run: Path) -> LinuxTrace | None:
+    reference = run / REFERENCE_FOLDER / LINUX_FOLDER
+    if (run / LINUX_FOLDER).is_dir():
+        return read_linux(run / LINUX_FOLDER)
+    if (run / STREAMS_FOLDER / RESCUED).is_dir() and reference.is_dir():
+        return read_rescued(run / STREAMS_FOLDER / RESCUED, reference)
+    return None
 
 
 def merge(
@@ -197,10 +209,11 @@ class _Merge:
             )
             self._parts.append(part)
             self._check_linux(part, number, cpu, fit)
-        prios = self._linux_prios()
-        for pid, comm in linux.comms.items():
-            if pid:
-                self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prios.get(pid))
+        seen = self._linux_tasks()
+        for pid in {*linux.comms, *seen} - {0}:
+            comm, prio = seen.get(pid, ("", None))
+            comm = linux.comms.get(pid, comm)
+            self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
 
     def _sharpened(self, linux: LinuxTrace) -> ClockFit:
         ids = [p.id for p in self._observed.probes.values() if p.place == CLOCK_PLACE]
@@ -215,22 +228,28 @@ class _Merge:
         )
         return fit_instants(linux.fit, clock_ns=clock[covered][:_FIT_EVENTS], instants_ns=instants)
 
-    def _linux_prios(self) -> dict[int, int]:
-        """Each task's priority when it last got a CPU."""
+    def _linux_tasks(self) -> dict[int, tuple[str, int | None]]:
+        """Name and priority that each task had when it last got a CPU."""
         form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
-        prios: dict[int, int] = {}
+        found: dict[int, tuple[str, int | None]] = {}
         if form is None:
-            return prios
-        words = self._payload[0].view("<i4")
+            return found
+        raw = self._payload[0]
+        names = form.field("next_comm")
         for part in self._parts:
-            at = part.offset[part.event == form.id] >> np.uint64(2)
-            pids, prio = (
-                words[at + np.uint64(form.field(name).offset // 4)]
+            at = part.offset[part.event == form.id].astype(np.int64)
+            pids, prios = (
+                raw.view("<i4")[(at + form.field(name).offset) // 4]
                 for name in ("next_pid", "next_prio")
             )
-            found, last = np.unique(pids[::-1], return_index=True)
-            prios |= dict(zip(found.tolist(), prio[::-1][last].tolist(), strict=True))
-        return prios
+            pid, last = np.unique(pids[::-1], return_index=True)
+            rows = len(at) - 1 - last
+            comms = raw[at[rows, None] + names.offset + np.arange(names.bytes)]
+            found |= {
+                int(one): (bytes(comm).partition(b"\0")[0].decode(errors="replace"), int(prio))
+                for one, comm, prio in zip(pid, comms, prios[rows], strict=True)
+            }
+        return found
 
     def _check_linux(self, part: _Part, number: int, vcpu: int, fit: ClockFit) -> None:
         records = self._observed.hypervisor

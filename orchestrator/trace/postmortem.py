@@ -23,6 +23,9 @@ from orchestrator.errors import GuestError
 ReadVirtual = Callable[[int, int], bytes]
 """Reads bytes of the guest kernel's virtual memory: address, size. Raises LookupError."""
 
+RESCUED: Final = "rescued"
+"""Folder, among a run's streams, of pages that were found so: cpu0.raw and so on."""
+
 PAGE_BYTES: Final = 4096
 _HEADER: Final = struct.Struct("<QI")  # struct buffer_data_page: time_stamp, commit
 _MAX_DATA_BYTES: Final = PAGE_BYTES - 12

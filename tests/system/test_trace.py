@@ -106,8 +106,8 @@ def switches(dat: Path) -> list[Switch]:
     ]
 
 
-def traced(folder: Path, *options: str, command: tuple[str, ...]) -> Path:
-    """Runs `orchestrate trace`; returns the run directory."""
+def traced(folder: Path, *options: str, command: tuple[str, ...], code: int) -> Path:
+    """Runs `orchestrate trace` to the exit code it shall have; returns the run directory."""
     run = folder / "run"
     done = subprocess.run(
         (
@@ -118,7 +118,7 @@ def traced(folder: Path, *options: str, command: tuple[str, ...]) -> Path:
     )  # fmt: skip
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)
-    assert done.returncode == 3, done.stderr  # the command's own exit code
+    assert done.returncode == code, done.stderr
     return run
 
 
@@ -147,7 +147,7 @@ def runs(
         folder = tmp_path_factory.mktemp(name)
         (folder / "test.toml").write_text(CONFIG.format(files=files))
         options = ("--live",) if name == "first" else ()
-        out.append(traced(folder, *options, command=("sh", "/root/job.sh")))
+        out.append(traced(folder, *options, command=("sh", "/root/job.sh"), code=3))
     return out[0], out[1]
 
 
@@ -237,6 +237,28 @@ def test_a_task_that_sleeps_is_woken_before_it_runs(runs: tuple[Path, Path]) -> 
     for wakeup in wakeups:
         following = min(float(each) for each in runs_from if float(each) >= float(wakeup))
         assert following - float(wakeup) < 20e-6
+
+
+def test_a_linux_that_has_panicked_is_read_out_of_its_memory(tmp_path: Path) -> None:
+    """Its last moments are in trace.dat, with the RTOS's, on a clock that the run itself proves."""
+    (tmp_path / "test.toml").write_text(CONFIG.format(files="").replace('"own"', '""'))
+    crash = "context1 20 > /dev/null; sleep 0.11; echo c > /proc/sysrq-trigger"
+    run = traced(tmp_path, "-f", "trace.dat", command=("sh", "-c", crash), code=4)
+    told = (tmp_path / "stderr").read_text()
+    assert "Kernel panic - not syncing: sysrq triggered crash" in told
+    assert re.search(r"clock local fitted by \d{3} pieces of evidence, at most 16 ns off", told)
+    found = switches(run / "trace.dat")
+    linux = [each for each in found if each.cpu == 0]
+    assert {"context1", "sleep"} <= {each.next for each in linux}
+    assert linux[-1].next == "sh"
+    panic = re.search(r"\[ *([\d.]+)\] Kernel panic", (run / "linux.log").read_text())
+    assert panic
+    # printk's clock is the trace's; the offset is what the fit adds to it.
+    crash_ns = float(panic[1]) * 1e9
+    began = re.search(r"placed at ([\d.]+) s", told)
+    assert began
+    assert float(began[1]) * 1e9 < linux[-1].time_ns < crash_ns + float(began[1]) * 1e9
+    assert set(TASKS) <= {each.next for each in found if each.cpu == 1}
 
 
 # KernelShark.

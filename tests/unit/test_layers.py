@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
     "control": GROUND,
     # Traces a run that the session has made.
-    "observe": GROUND | {"records", "config", "options", "rundir", "machine", "probe", "control"},
+    "observe": GROUND
+    | {"records", "config", "options", "rundir", "machine", "mmu", "probe", "control", "trace"},
     # Traces by running a session, and shows what came of it.
     "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "terminal"},
     "session": EVERYTHING
