@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from orchestrator import records
-from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode, Status
+from orchestrator.machine.channel import (
+    HEADER,
+    HELLO,
+    MAGIC,
+    VERSION,
+    Ability,
+    ChannelError,
+    Operation,
+    PluginProbe,
+    ProbeMode,
+    Status,
+)
 
 pytestmark = pytest.mark.system
 
@@ -162,5 +173,60 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
         await made.machine.cont()
         assert await refusal(channel.write_physical(hook_pa, b"\\0")) is Status.RUNNING
         assert await refusal(channel.remove_probe(1)) is Status.RUNNING
+
+    on_board(board, act)
+
+
+def hello() -> bytes:
+    return HEADER.pack(16, Operation.HELLO, 0) + HELLO.pack(MAGIC, VERSION)
+
+
+async def answer_to(path: Any, message: bytes) -> bytes:
+    """What the plugin says until it hangs up, or is silent for a while."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    heard = b""
+    writer.write(message)
+    try:
+        async with asyncio.timeout(0.5):
+            while data := await reader.read(4096):
+                heard += data
+            heard += b"<end>"
+    except (TimeoutError, ConnectionResetError):
+        pass
+    writer.close()
+    return heard
+
+
+def test_a_client_that_talks_nonsense_harms_nobody(board: Any) -> None:
+    """It is told so or left, the others go on, and so does the machine."""
+
+    async def act(made: Any) -> None:
+        path = made.paths.channel
+        time = HEADER.pack(8, Operation.TIME, 0)
+        assert b"first request must be HELLO" in await answer_to(path, time)
+        wrong = HEADER.pack(16, Operation.HELLO, 0) + HELLO.pack(MAGIC, VERSION + 1)
+        assert (await answer_to(path, wrong)).endswith(b"<end>")
+        assert await answer_to(path, HEADER.pack(7, Operation.HELLO, 0)) == b"<end>"
+        assert await answer_to(path, HEADER.pack(1 << 30, Operation.HELLO, 0)) == b"<end>"
+        assert b"no operation 999" in await answer_to(path, hello() + HEADER.pack(8, 999, 0))
+        assert b"TIME with 1 bytes" in await answer_to(
+            path, hello() + HEADER.pack(9, Operation.TIME, 0) + b"x"
+        )
+        # In two pieces, and two in one.
+        reader, writer = await asyncio.open_unix_connection(path)
+        whole = hello() + time
+        writer.write(whole[:19])
+        await writer.drain()
+        await reader.readexactly(24)
+        writer.write(whole[19:] + time)
+        assert len(await reader.readexactly(2 * 24)) == 48
+        # There is room for four; the one too many is turned away, and the others stay.
+        more = [await asyncio.open_unix_connection(path) for _ in range(3)]
+        assert await more[-1][0].read() == b""
+        writer.write(time)
+        assert len(await reader.readexactly(24)) == 24
+        for _, each in (*more, (reader, writer)):
+            each.close()
+        assert (await made.channel.time()).ns == 0
 
     on_board(board, act)

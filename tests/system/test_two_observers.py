@@ -7,6 +7,7 @@ first instruction, which the hypervisor emulates.
 """
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from orchestrator import records
 from orchestrator.bench.board import hvc
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.machine.rings import Ring, RingReader, hypervisor_rings, plugin_rings, read_stream
 
 pytestmark = pytest.mark.system
 
@@ -46,8 +47,14 @@ FETCHES[6] = (17, 15, 1, 1, 0x4020_0040, (0,) * 6)  # a string that ends early
 SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
 
 
+def wait_until_one_is_full(rings: list[Ring]) -> None:
+    """As full as the plugin lets it be, while nobody reads."""
+    while all(len(ring.records) - int(ring.header["head"][0]) > ROOM_RECORDS for ring in rings):
+        time.sleep(0.05)
+
+
 async def observed_run(
-    make: Any, symbols: dict[str, int], folder: Path, *, reader_sleeps_s: float
+    make: Any, symbols: dict[str, int], folder: Path, *, reader_is_late: bool
 ) -> dict[str, NDArray[Any]]:
     """All streams of a run in which every place is called `ROUNDS` times on each core."""
     async with make(ROUNDS) as board:
@@ -72,9 +79,8 @@ async def observed_run(
         await board.channel.stop_at(board.pa(0, symbols["all_done"]))
         try:
             run = asyncio.create_task(board.run_to_stop())
-            await asyncio.sleep(reader_sleeps_s)
-            free = [len(ring.records) - int(ring.header["head"][0]) for ring in rings]
-            assert (min(free) <= ROOM_RECORDS) == (reader_sleeps_s > 0)
+            if reader_is_late:
+                await asyncio.to_thread(wait_until_one_is_full, rings)
             reader.start()
             await run
             summaries = reader.finish()
@@ -93,7 +99,7 @@ def test_both_observers_tell_the_same(
 ) -> None:
     """More than 100,000 hits on each of two cores, held against each other one by one."""
     streams = asyncio.run(
-        observed_run(probed_board, places_symbols, tmp_path / "trace", reader_sleeps_s=0)
+        observed_run(probed_board, places_symbols, tmp_path / "trace", reader_is_late=False)
     )
     for core in range(2):
         plugin, hypervisor = streams[f"plugin-{core}"], streams[f"hypervisor-{core}"]
@@ -123,11 +129,56 @@ def test_full_rings_hold_the_guests_and_change_nothing(
     prompt, late = (
         asyncio.run(
             observed_run(
-                probed_board, places_symbols, tmp_path / f"after-{sleep_s}", reader_sleeps_s=sleep_s
+                probed_board, places_symbols, tmp_path / f"late-{late}", reader_is_late=late
             )
         )
-        for sleep_s in (0, 1)
+        for late in (False, True)
     )
     assert prompt.keys() == late.keys()
     for name, stream in prompt.items():
         assert np.array_equal(stream, late[name]), name
+
+
+def test_limit_and_window_hold_for_both(
+    probed_board: Any, places_symbols: dict[str, int], tmp_path: Path
+) -> None:
+    """Every hit is counted; recorded are the first of them, or those of a time."""
+    limit, rounds = 77, 2000
+
+    async def act() -> None:
+        async with probed_board(rounds) as board:
+            now_ns = (await board.channel.time()).ns
+            window = {"from_ns": now_ns + 1_000_000, "until_ns": now_ns + 3_000_000}
+            for number, bounds in ((1, {"limit": limit}), (2, window)):
+                va = places_symbols[f"place_{number}"]
+                probe = PluginProbe(
+                    id=number, mode=ProbeMode.HVC, vm=0, va=va, pa=board.pa(0, va), **bounds
+                )
+                for name, value in bounds.items():
+                    board.entry(number)[name] = value
+                await board.place_hvc(probe, flags=RECORD_HITS)
+            await board.channel.stop_at(board.pa(0, places_symbols["all_done"]))
+            rings = [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)]
+            reader = RingReader(rings, tmp_path / "trace")
+            reader.start()
+            await board.run_to_stop()
+            streams = {name: read_stream(stream.path) for name, stream in reader.finish().items()}
+            counts = [await board.channel.probe_counts(number) for number in (1, 2)]
+            assert [each.cpu_hits for each in counts] == [(rounds, rounds)] * 2
+        plugin, hypervisor = (
+            np.concatenate([streams[f"{observer}-{core}"] for core in range(2)])
+            for observer in ("plugin", "hypervisor")
+        )
+        assert [each.recorded for each in counts] == [
+            np.sum(plugin["id"] == number) for number in (1, 2)
+        ]
+        for records_of in (plugin, hypervisor):
+            assert np.sum(records_of["id"] == 1) == limit
+            times = records_of["time_ns"][records_of["id"] == 2]
+            assert len(times) > 100
+            assert window["from_ns"] <= times.min() + 15
+            assert times.max() < window["until_ns"]
+        # The hypervisor looks at its clock a little later: one hit of each core at either end.
+        assert abs(np.sum(plugin["id"] == 2) - np.sum(hypervisor["id"] == 2)) <= 4
+
+    asyncio.run(act())
