@@ -7,7 +7,7 @@ so that a million events stay small. It knows nothing of HTML.
 
 import colorsys
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,6 +71,10 @@ class Distribution:
 
     name: str
     values: NDArray[np.uint64]
+
+    def quantiles(self, shares: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint64]:
+        """The least values that such shares of all do not exceed: each is one that occurred."""
+        return np.asarray(np.quantile(self.values, shares, method="inverted_cdf"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,8 +207,11 @@ def _core_use(timeline: Timeline, runs: analysis.Runs, stays: analysis.Stays, cp
         spans = np.diff(bounds.astype(np.float64))
         spans -= np.diff(analysis.time_covered(out_start, out_end, bounds))
         parts["tasks not traced"] = round(float(spans[0] + spans[2]))
-    rest = end - begin - sum(parts.values())
-    parts["guest, idle" if on_core.any() else "idle"] = max(0, rest)
+    rest = max(0, end - begin - sum(parts.values()))
+    if traced:
+        parts["guest, idle" if on_core.any() else "idle"] = rest
+    else:
+        parts["tasks not traced"] = rest
     return CoreUse(cpu=cpu, parts_ns=parts)
 
 
@@ -231,7 +238,7 @@ def _curves(distributions: tuple[Distribution, ...]) -> list[dict[str, Any]]:
     return [
         {
             "name": each.name,
-            "values": np.quantile(each.values.astype(np.float64), _QUANTILES).round(1).tolist(),
+            "values": each.quantiles(_QUANTILES).tolist(),
             "shares": (100 * _QUANTILES).round(4).tolist(),
         }
         for each in distributions

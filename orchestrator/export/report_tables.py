@@ -109,12 +109,7 @@ def _times(distributions: Sequence[Distribution], what: str) -> str:
             (
                 escape(each.name),
                 f"{len(each.values):,}",
-                *(
-                    duration(value)
-                    for value in np.quantile(
-                        each.values.astype(np.float64), [0, 0.5, 0.99, 0.999, 1]
-                    ).tolist()
-                ),
+                *(duration(value) for value in each.quantiles([0, 0.5, 0.99, 0.999, 1]).tolist()),
             )
             for each in distributions
         ),

@@ -329,7 +329,8 @@ class _Merge:
         costs = {}
         for probe in sorted(self._observed.probes.values(), key=lambda each: each.id):
             cost = self._hits(probe)["cost"]
-            costs[f"{probe.vm}: {probe.name}"] = cost[cost != 0]
+            named = probe.name.startswith(f"{probe.vm}:")
+            costs[probe.name if named else f"{probe.vm}:{probe.name}"] = cost[cost != 0]
         return {name: cost for name, cost in costs.items() if len(cost)}
 
     def _linux_pid_at(self, number: int) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:

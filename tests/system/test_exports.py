@@ -51,7 +51,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [
             *(sys.executable, "-m", "orchestrator.cli", "trace", "-c", ROOT / "dual.toml"),
-            *("-o", path, "--", "sh", "-c", "context1 100 > /dev/null; sleep 0.25"),
+            *(
+                "-o",
+                path,
+                "--probe",
+                "linux:__switch_to mode=hvc",
+                "--",
+                "sh",
+                "-c",
+                "context1 100 > /dev/null; sleep 0.25",
+            ),
         ],
         check=True,
         timeout=HOST_LIMIT_S,
@@ -206,3 +215,20 @@ def test_the_report_has_the_same_times(run: Path, switches: list[Switch]) -> Non
         for pid, runs in runs_of(switches, cpu).items():
             if pid and pid not in cut:
                 assert tasks[pid]["busy_ns"] == sum(end - start for start, end in runs)
+
+
+def test_the_report_tells_what_each_hit_of_a_probe_cost(
+    run: Path, peer_lines: list[re.Match[str]]
+) -> None:
+    hits = sum(line["event"] == "linux___switch_to" for line in peer_lines)
+    row = re.search(
+        r"<td>linux:__switch_to</td>((?:<td class=number>[\d,]+</td>)+)",
+        (run / "report.html").read_text(),
+    )
+    assert row is not None
+    numbers = [int(each.replace(",", "")) for each in re.findall(r">([\d,]+)<", row[1])]
+    count, least, median, most, together = numbers
+    assert count == hits > 100
+    # A trap, the record and the emulation: some hundred instructions, about the same at each hit.
+    assert 100 < least <= median <= most < 5_000
+    assert least * count <= together <= most * count

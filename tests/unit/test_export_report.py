@@ -117,3 +117,27 @@ def test_clocks_and_probe_costs_are_told(page: Path) -> None:
     assert "-1,234,567 ns" in content
     assert "<td class=number>16 ns</td>" in content
     assert "<td>rtos: switch</td><td class=number>3</td><td class=number>190</td>" in content
+
+
+def test_quantiles_are_values_that_occurred() -> None:
+    """The middle of two far apart is none of them: a delay that never was must not be shown."""
+    values = np.array([304, 304, 752], np.uint64)
+    few = report_data.Distribution(name="IRQ", values=values)
+    assert few.quantiles([0, 0.5, 0.66, 0.67, 0.99, 1]).tolist() == [304, 304, 304, 752, 752, 752]
+
+
+def test_a_core_whose_tasks_were_not_traced_is_not_called_idle() -> None:
+    timeline = dual_timeline(3)
+    switches = timeline.rows("sched_switch")
+    kept = np.setdiff1d(np.arange(len(timeline)), switches[timeline.cpu[switches] == 1])
+    fewer = replace(
+        timeline,
+        time_ns=timeline.time_ns[kept],
+        cpu=timeline.cpu[kept],
+        event=timeline.event[kept],
+        source=timeline.source[kept],
+        offset=timeline.offset[kept],
+        bytes=timeline.bytes[kept],
+    )
+    parts = report_data.make_report(fewer).cores[1].parts_ns
+    assert set(parts) == {"hypervisor", "asleep", "tasks not traced"}
