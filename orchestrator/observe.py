@@ -98,6 +98,7 @@ class Observer:
         self._machine = machine
         self._options = options
         self._stop_ns = options.for_ns
+        self._at_start = options.saved_start
         self._reporter = reporter
         self.guests = {
             vm.name: Guest(vm.config, index=index, image=images[vm.name])
@@ -155,6 +156,8 @@ class Observer:
         await control.start()
         self._open.push_async_callback(control.close)
         self._attached = True
+        if self._start is not None and self._at_start:
+            await self._at_a_stop()
 
     async def _set_stops(self) -> None:
         """Has the machine stop where the records begin, and where the job's end is looked for."""
@@ -166,8 +169,9 @@ class Observer:
             guest = self.guests[linux.name]
             self._job_end = JobEnd(self._channel, guest, linux.config.pin, pa)
             self._start_is_sync = pa == self._start.pa
-            await self._job_end.wait()
-        if not self._start_is_sync:
+            if not (self._at_start and self._start_is_sync):
+                await self._job_end.wait()
+        if not (self._at_start or self._start_is_sync):
             await self._channel.stop_at(self._start.pa)
 
     def _vcpu_reader(self, ram: GuestRam, *, own_hypervisor: bool) -> VcpuReader:
@@ -200,18 +204,22 @@ class Observer:
         if self._start is None and self._job_end is None:
             return False
         async with self._lock:
-            stack = None if self._job_end is None else await self._job_end.stack()
-            if self._start is not None and (stack is None or self._start_is_sync):
-                self._start = None
-                await self._arm()
-            if self._job_end is not None and stack is not None:
-                if self._job_end.is_end(stack):
-                    self._job_has_ended = True
-                    await self.finish()
-                else:
-                    await self._job_end.wait()
+            await self._at_a_stop()
             await self._machine.cont()
         return True
+
+    async def _at_a_stop(self) -> None:
+        """The machine stands at the start point, or in a call of sync()."""
+        stack = None if self._job_end is None else await self._job_end.stack()
+        if self._start is not None and (stack is None or self._start_is_sync):
+            self._start = None
+            await self._arm()
+        if self._job_end is not None and stack is not None:
+            if self._job_end.is_end(stack):
+                self._job_has_ended = True
+                await self.finish()
+            else:
+                await self._job_end.wait()
 
     async def _at_the_end(self) -> bool:
         return self._stop_ns is not None and (await self._channel.time()).ns >= self._stop_ns

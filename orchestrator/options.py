@@ -43,6 +43,8 @@ class BootOptions:
         on_records: Gets a stream's name and its next records while the system runs, in a thread
             of its own.
         probes: Placed together with those of the config.
+        saved_start: Go on from the saved state of the booted system, made first where it is
+            missing. What the run gives is the same; it only comes sooner.
         json: The caller prints one JSON object on stdout, so nothing else may go there. The
             session itself never prints; this is for what it hands to the reporter.
     """
@@ -57,6 +59,7 @@ class BootOptions:
     hypervisor_events: bool = False
     on_records: Callable[[str, NDArray[np.void]], None] | None = None
     probes: tuple[ProbeConfig, ...] = ()
+    saved_start: bool = False
     json: bool = False
 
     @property

@@ -16,19 +16,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Final, Self
 
 import orchestrator
+from orchestrator import starts
 from orchestrator.config import Config, LinuxVm, Timeouts, VmConfig
-from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
+from orchestrator.errors import GuestError, Interrupted, OrchestrateError, StorageError, UsageError
 from orchestrator.guest.ftrace import agent_lines
 from orchestrator.images import sources
 from orchestrator.images.initramfs import PORTS, base_initramfs, files_cpio, job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.machine.board import MAX_IMAGES, Layout
-from orchestrator.machine.command import Paths, console_names, qemu_command
+from orchestrator.machine.command import INCOMING, Paths, console_names, qemu_command
 from orchestrator.machine.elf import read_elf
 from orchestrator.machine.layout import plan
 from orchestrator.machine.placement import LinuxImage, VmImage
@@ -36,7 +37,10 @@ from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.process import QemuMachine
 from orchestrator.observe import TRACE_FOLDER, Observer, ObserverPaths
 from orchestrator.options import BootOptions, Reporter
+from orchestrator.probe.guest import Guest
+from orchestrator.probe.start import start_point
 from orchestrator.rundir import RunDir, default_root, find_live, read_live, storage_errors
+from orchestrator.starts import SavedStart, Saver
 from orchestrator.supervise import Ending, Supervisor
 
 _RUN_FORMAT: Final = 1
@@ -204,16 +208,27 @@ class _Interruptions:
 def _dry_run(run: _Run, reporter: Reporter) -> Ending:
     """Everything but the run; the printed command works, its sockets go to the run directory."""
     layout, plugin = _prepare(run, reporter)
-    _write_files(run, layout, sockets=run.run_dir.path, plugin=plugin)
+    _write_files(run, layout, sockets=run.run_dir.path, plugin=plugin, start=None)
     return Ending(reason="dry-run")
 
 
 def _live_run(run: _Run, reporter: Reporter, interruptions: _Interruptions) -> Ending:
     layout, plugin = _prepare(run, reporter)
+    start = None
+    if run.options.saved_start:
+        start = _saved_start(run, layout, reporter, interruptions)
     with private_dir() as sockets:
-        paths = _write_files(run, layout, sockets=sockets, plugin=plugin)
-        machine = QemuMachine(
-            run.command, qmp_path=paths.qmp, stderr_path=run.run_dir.file("qemu.log")
+        paths = _write_files(run, layout, sockets=sockets, plugin=plugin, start=start)
+        machine = _machine(run, paths)
+        observer = Observer(
+            config=run.config,
+            layout=layout,
+            images=run.symbols,
+            hypervisor=run.inputs.get("hypervisor"),
+            paths=_observer_paths(run, sockets),
+            machine=machine,
+            options=run.options,
+            reporter=reporter,
         )
         supervisor = Supervisor(
             layout=layout,
@@ -223,23 +238,94 @@ def _live_run(run: _Run, reporter: Reporter, interruptions: _Interruptions) -> E
             options=run.options,
             timeouts=_timeouts(run.config.timeouts, run.options),
             reporter=reporter,
-            observer=Observer(
-                config=run.config,
-                layout=layout,
-                images=run.symbols,
-                hypervisor=run.inputs.get("hypervisor"),
-                paths=_observer_paths(run, sockets),
-                machine=machine,
-                options=run.options,
-                reporter=reporter,
-            ),
+            observer=observer,
+            start=start,
         )
-        try:
-            return asyncio.run(_supervise(run, supervisor, interruptions, sockets))
-        finally:
-            run.qemu_version = machine.version
-            run.phases_s |= supervisor.phases_s
-            run.vms = {name: watch.state.value for name, watch in supervisor.watches.items()}
+        return _supervised(run, machine, supervisor, interruptions, sockets)
+
+
+def _saved_start(
+    run: _Run, layout: Layout, reporter: Reporter, interruptions: _Interruptions
+) -> SavedStart:
+    """Where the run goes on; if the system has not booted in this form yet, it does so first."""
+    began_s = time.monotonic()
+    run.hashes = _hash_inputs(run.inputs)
+    by_path = {run.inputs[name]: digest for name, digest in run.hashes.items()}
+    store = Store()
+    entry = store.entry(
+        f"{starts.KIND}/{starts.digest(run.config, layout, by_path)[:24]}",
+        lambda folder: _save_start(run, folder, reporter, interruptions),
+    )
+    store.keep_newest(starts.KIND, starts.KEPT, used=entry)
+    start = SavedStart(entry)
+    if run.options.for_ns is not None and run.options.for_ns <= start.time_ns:
+        raise UsageError(
+            f"the saved start is at {start.time_ns / 1e9:g} s of guest time ({start.text}), after "
+            "the end that --for asks for; leave out --saved-start"
+        )
+    run.phases_s["saved start"] = time.monotonic() - began_s
+    return start
+
+
+def _save_start(run: _Run, folder: Path, reporter: Reporter, interruptions: _Interruptions) -> None:
+    """Boots the system without its job and its probes, saves it, and keeps the consoles' logs."""
+    reporter.note("the system boots once; its state is saved for this and all further runs")
+    making = _Run(
+        config=dataclasses.replace(run.config, probes=()),
+        options=dataclasses.replace(run.options, command=None, for_ns=None, until_ready=False),
+        run_dir=RunDir.create(folder / "run", run.config.path),
+    )
+    layout, plugin = _prepare(making, reporter)
+    guests = {
+        vm.name: Guest(vm.config, index=index, image=making.symbols[vm.name])
+        for index, vm in enumerate(layout.vms)
+    }
+    with private_dir() as sockets:
+        paths = _write_files(making, layout, sockets=sockets, plugin=plugin, start=None)
+        machine = _machine(making, paths)
+        supervisor = Supervisor(
+            layout=layout,
+            machine=machine,
+            paths=paths,
+            run_dir=making.run_dir,
+            options=making.options,
+            timeouts=_timeouts(run.config.timeouts, run.options),
+            reporter=reporter,
+            observer=Saver(
+                machine,
+                channel=_observer_paths(making, sockets).channel,
+                start=start_point(making.config, layout, guests),
+                folder=folder,
+            ),
+            ends_on_stop="saved",
+        )
+        ending = _supervised(making, machine, supervisor, interruptions, sockets)
+        interruptions.sink = None
+    if ending.reason != "saved":
+        raise GuestError(f"the system ended before its start could be saved: {ending.reason}")
+    with storage_errors(folder):
+        for log in paths.console_logs.values():
+            log.rename(folder / log.name)
+    making.run_dir.discard()
+
+
+def _machine(run: _Run, paths: Paths) -> QemuMachine:
+    return QemuMachine(run.command, qmp_path=paths.qmp, stderr_path=run.run_dir.file("qemu.log"))
+
+
+def _supervised(
+    run: _Run,
+    machine: QemuMachine,
+    supervisor: Supervisor,
+    interruptions: _Interruptions,
+    sockets: Path,
+) -> Ending:
+    try:
+        return asyncio.run(_supervise(run, supervisor, interruptions, sockets))
+    finally:
+        run.qemu_version = machine.version
+        run.phases_s |= supervisor.phases_s
+        run.vms = {name: watch.state.value for name, watch in supervisor.watches.items()}
 
 
 def _observer_paths(run: _Run, sockets: Path) -> ObserverPaths:
@@ -257,7 +343,7 @@ async def _supervise(
     loop = asyncio.get_running_loop()
     interruptions.sink = lambda number: _to_loop(loop, supervisor, number)
     # The guests boot meanwhile: hashing lets go of the interpreter.
-    hashing = asyncio.create_task(asyncio.to_thread(_hash_inputs, run.inputs))
+    hashing = asyncio.create_task(asyncio.to_thread(_hash_inputs, run.inputs, run.hashes))
     try:
         return await supervisor.run(
             {
@@ -327,7 +413,9 @@ def _vm_image(run: _Run, vm: VmConfig) -> VmImage:
     )
 
 
-def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path) -> Paths:
+def _write_files(
+    run: _Run, layout: Layout, *, sockets: Path, plugin: Path, start: SavedStart | None
+) -> Paths:
     """Writes what was made for this run, and names all that QEMU will open."""
     inputs = {}
     for blob in layout.blobs:
@@ -354,18 +442,25 @@ def _write_files(run: _Run, layout: Layout, *, sockets: Path, plugin: Path) -> P
         plugin=plugin,
         channel=observed.channel,
         ring=observed.ring,
+        append_logs=start is not None,
     )
+    if start is not None:
+        for name, log in paths.console_logs.items():
+            with storage_errors(log):
+                log.write_bytes(start.log(name))
     run.layout = layout
     command = qemu_command(layout, run.config, paths, stop_ns=run.options.for_ns)
-    run.command = tuple(command)
+    run.command = (*command, *(INCOMING if start else ()))
     return paths
 
 
-def _hash_inputs(inputs: Mapping[str, Path]) -> dict[str, str]:
-    """By input, the SHA-256 of its file; a directory has none."""
-    hashes = {}
+def _hash_inputs(
+    inputs: Mapping[str, Path], known: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """By input, the SHA-256 of its file; a directory has none. What is known is not read again."""
+    hashes = dict(known)
     for name, path in inputs.items():
-        if path.is_dir():
+        if path.is_dir() or name in known:
             continue
         with storage_errors(path), path.open("rb") as file:
             hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -65,6 +65,16 @@ class Watcher(Protocol):
         """The run is at its end; QEMU is there still, unless it has died."""
 
 
+class Start(Protocol):
+    """A saved state; `orchestrator.starts`."""
+
+    def log(self, console: str) -> bytes:
+        """What a console had said by then."""
+
+    async def load(self, machine: QemuMachine, channel_path: Path, layout: Layout) -> None:
+        """Puts the machine, which has just been started, into that state."""
+
+
 class Supervisor:
     """Runs a machine to its end.
 
@@ -77,13 +87,15 @@ class Supervisor:
         timeouts: Those of the config with the overrides applied.
         reporter: Hears what happens.
         observer: Traces the run; None: nobody does.
+        start: Where the machine goes on; None: at power-on.
+        ends_on_stop: Reason of the end when the machine stops by itself and the observer lets it.
 
     Attributes:
         phases_s: Host seconds of each phase that has begun.
         watches: The guests by name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it composes what it is given
         self,
         *,
         layout: Layout,
@@ -94,9 +106,13 @@ class Supervisor:
         timeouts: Timeouts,
         reporter: Reporter,
         observer: Watcher | None = None,
+        start: Start | None = None,
+        ends_on_stop: str = "guest-time",
     ) -> None:
         self._layout = layout
         self._observer = observer
+        self._start = start
+        self._ends_on_stop = ends_on_stop
         self._machine = machine
         self._paths = paths
         self._run_dir = run_dir
@@ -169,6 +185,8 @@ class Supervisor:
     async def _work(self, live: Mapping[str, object], relays: Mapping[str, Path]) -> None:
         self._enter_phase("start")
         await self._machine.start(timeout_s=self._timeouts.start_s)
+        if self._start is not None and self._paths.channel is not None:
+            await self._start.load(self._machine, self._paths.channel, self._layout)
         for name, console in self._consoles.items():
             await console.connect(self._paths.console_sockets[name], relay_path=relays[name])
         if self._observer is not None:
@@ -178,6 +196,9 @@ class Supervisor:
         self._enter_phase("ready")
         for name in self.watches:
             self._reporter.vm_state(name, GuestState.BOOTING.value)
+        if self._start is not None:
+            for name, console in self._consoles.items():
+                console.replay(self._start.log(name))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow_events())
@@ -303,8 +324,8 @@ class Supervisor:
     async def _machine_stopped(self) -> None:
         if self._shutdown_reason or (self._observer is not None and await self._observer.stopped()):
             return
-        if self._options.for_ns is not None:
-            self._end("guest-time")
+        if self._options.for_ns is not None or self._ends_on_stop != "guest-time":
+            self._end(self._ends_on_stop)
 
     def _powered_off(self) -> None:
         for watch in self.watches.values():

@@ -37,6 +37,11 @@ def add(commands: Commands) -> None:
         metavar="TIME",
         help="stop at exactly this guest time, such as 5s",
     )
+    boot.add_argument(
+        "--saved-start",
+        action="store_true",
+        help="go on from the saved state of the booted system, made once; the results are the same",
+    )
     boot.add_argument("--dry-run", action="store_true", help="only print QEMU's command line")
     boot.add_argument("--json", action="store_true", help="print one JSON object at the end")
     boot.add_argument(
@@ -97,6 +102,7 @@ def _boot_options(args: argparse.Namespace) -> "BootOptions":
         until_ready=args.until == "ready",
         for_ns=args.for_ns,
         dry_run=args.dry_run,
+        saved_start=args.saved_start,
         out=args.out,
         command=command,
         timeouts=TimeoutOverrides(
@@ -120,3 +126,5 @@ def _check_command(options: "BootOptions", config: "Config") -> None:
         raise UsageError(
             '--for stops at an exact guest time; that needs clock.mode = "deterministic"'
         )
+    if options.saved_start and config.clock.mode != "deterministic":
+        raise UsageError('--saved-start needs clock.mode = "deterministic"')

@@ -109,6 +109,26 @@ class Store:
                     entries.append(Entry(key=key, path=path, size_bytes=size))
         return tuple(entries)
 
+    def keep_newest(self, kind: str, count: int, *, used: Path) -> None:
+        """Removes entries of a kind beyond a number, those first that were not used for longest.
+
+        Args:
+            kind: First part of their keys.
+            count: How many stay.
+            used: The entry that is used now.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
+        with storage_errors(f"cannot clean {self.root}"):
+            os.utime(used)
+            kind_dir = self.root / kind
+            with self._locked(kind_dir):
+                entries = [path for path in kind_dir.iterdir() if path.is_dir()]
+                entries.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+                for entry in entries[count:]:
+                    self._remove(entry)
+
     def clean(self) -> int:
         """Removes every entry and what killed processes left. Returns the bytes freed."""
         freed = sum(entry.size_bytes for entry in self.list())
@@ -118,11 +138,15 @@ class Store:
                     _remove_leftovers(kind_dir)
                     for entry in kind_dir.iterdir():
                         if entry.is_dir():
-                            # Renamed first, so that nobody finds half an entry.
-                            doomed = kind_dir / f"{_TEMPORARY_PREFIX}{entry.name}"
-                            entry.rename(doomed)
-                            shutil.rmtree(doomed)
+                            self._remove(entry)
         return freed
+
+    @staticmethod
+    def _remove(entry: Path) -> None:
+        # Renamed first, so that nobody finds half an entry.
+        doomed = entry.with_name(f"{_TEMPORARY_PREFIX}{entry.name}")
+        entry.rename(doomed)
+        shutil.rmtree(doomed)
 
     def _place(self, key: str) -> Path:
         parts = key.split("/")

@@ -35,6 +35,7 @@ class Paths:
         kernel: The ELF that QEMU enters.
         plugin: QEMU plugin, needed by the deterministic clock.
         channel: Socket of the plugin's channel; None: it opens none, and traces nothing.
+        append_logs: Whether the console logs have a beginning already.
         ring: File that the plugin makes for its rings; None: it does not record.
     """
 
@@ -47,6 +48,7 @@ class Paths:
     plugin: Path | None
     channel: Path | None = None
     ring: Path | None = None
+    append_logs: bool = False
 
 
 def console_names(layout: Layout) -> tuple[str, ...]:
@@ -142,7 +144,8 @@ def _consoles(layout: Layout, paths: Paths) -> list[str]:
     words = []
     for name in console_names(layout):
         socket = f"path={_escape(paths.console_sockets[name])},server=on,wait=off"
-        log = f"logfile={_escape(paths.console_logs[name])},logappend=off"
+        append = "on" if paths.append_logs else "off"
+        log = f"logfile={_escape(paths.console_logs[name])},logappend={append}"
         words += ["-chardev", f"socket,id=console-{name},{socket},{log}"]
     uarts = {vm.uart: vm.name for vm in layout.vms if vm.uart is not None}
     for index in range(len(BOARD_UARTS)):

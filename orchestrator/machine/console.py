@@ -75,6 +75,12 @@ class Console:
         self._awaited.append((received_bytes, callback))
         self._call_awaited(self.received_bytes)
 
+    def replay(self, output: bytes) -> None:
+        """Takes output as if it had just come, such as that of the time before a saved start."""
+        self.received_bytes += len(output)
+        self._relay(output)
+        self._feed(output)
+
     async def drain(self) -> None:
         """Waits for the end of the output, which comes when QEMU has ended.
 
@@ -109,9 +115,7 @@ class Console:
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK_BYTES):
                 self.last_output_s = loop.time()
-                self.received_bytes += len(chunk)
-                self._relay(chunk)
-                self._feed(chunk)
+                self.replay(chunk)
                 self._call_awaited(self.received_bytes)
         if self._partial:
             self._end_line(self._partial)

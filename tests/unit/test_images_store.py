@@ -137,3 +137,15 @@ def test_default_root_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert default_root() == tmp_path / ".cache/orchestrate"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_root() == tmp_path / ".cache/orchestrate"
+
+
+def test_the_newest_of_a_kind_are_kept(tmp_path: Path) -> None:
+    """Newest is what was used last, not what was made last; other kinds are left alone."""
+    store = Store(tmp_path)
+    made = [store.entry(f"kind/{name}", lambda _: None) for name in "abc"]
+    other = store.entry("other/x", lambda _: None)
+    for age, path in enumerate(reversed(made)):
+        os.utime(path, (1000 - age, 1000 - age))
+    store.keep_newest("kind", 2, used=made[0])
+    assert [entry.key for entry in store.list()] == ["kind/a", "kind/c", "other/x"]
+    assert other.is_dir()

@@ -40,6 +40,8 @@ MAY_IMPORT = {
     # Traces a run that the session has made.
     "observe": GROUND
     | {"records", "config", "options", "rundir", "machine", "mmu", "probe", "control", "trace"},
+    # The state of a board and what it depends on; the session makes and loads it.
+    "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
     "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "terminal"},
     "session": EVERYTHING

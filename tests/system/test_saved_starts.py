@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Runs from a saved start beside whole runs: the same in every byte that a guest or a user sees."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.images.store import Store
+from orchestrator.starts import KIND
+
+pytestmark = pytest.mark.system
+
+HOST_LIMIT_S = 240
+CONFIG = """
+[machine]
+cores = 2
+[clock]
+epoch = {epoch}
+[vm.linux]
+type = "linux"
+ram = "256M"
+pin = [0]
+[vm.rtos]
+type = "elf"
+ram = "16M"
+pin = [1]
+"""
+# What a guest knows of time and chance, and the way out through files and ports.
+JOB = """
+context1 300; sleep 0.2
+date
+cat /proc/interrupts /proc/uptime /proc/sys/kernel/random/uuid
+dmesg | tail -3
+echo from the guest >/results/note
+exit 5
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A config that never was before, so that its start is yet to be made; it is removed again."""
+    path = tmp_path_factory.mktemp("config") / "system.toml"
+    path.write_text(CONFIG.format(epoch=datetime.now(UTC).replace(microsecond=0).isoformat()))
+    before = starts()
+    yield path
+    for made in starts() - before:
+        shutil.rmtree(made)
+
+
+def starts() -> set[Path]:
+    return {entry.path for entry in Store().list() if entry.key.startswith(f"{KIND}/")}
+
+
+def boot(config: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (sys.executable, "-m", "orchestrator.cli", "boot", "-c", config, "--out", out, *options),
+        capture_output=True,
+        text=True,
+        timeout=HOST_LIMIT_S,
+        check=False,
+    )
+
+
+def left(run: Path) -> dict[str, bytes]:
+    """Everything that a run has left, but for what is the host's own."""
+    found = {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+    document = json.loads((run / "run.json").read_text())
+    del document["host"]
+    return found | {"run.json": json.dumps(document).encode()}
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    first, second = left(one), left(other)
+    return [name for name in first | second if first.get(name) != second.get(name)]
+
+
+def test_a_run_from_a_saved_start_is_the_whole_run(config: Path, tmp_path: Path) -> None:
+    """A whole run, one that makes the start and one that finds it leave the same, to the byte.
+
+    That is consoles, the job's output and files, and each probe hit with its time, its number and
+    its cost, in both observers' streams, on both cores.
+    """
+    probes = ("--probe", "rtos:OSTaskSwHook mode=hvc", "--probe", "linux:__switch_to mode=shadow")
+    before = starts()
+    for name, options in (
+        ("whole", ()),
+        ("first", ("--saved-start",)),
+        ("second", ("--saved-start",)),
+    ):
+        end = boot(config, tmp_path / name, *options, *probes, "--", "sh", "-c", JOB)
+        assert end.returncode == 5, end.stderr
+        assert ("boots once" in end.stderr) == (name == "first")
+    assert len(starts() - before) == 1
+    assert (tmp_path / "whole/results/note").read_text() == "from the guest\n"
+    document = json.loads((tmp_path / "whole/trace/probes.json").read_text())
+    assert [sum(probe["hits"]) > 3 for probe in document["probes"]] == [True, True]
+    # The RTOS goes on until QEMU is told to stop, which the host does when the job has ended.
+    for name in ("first", "second"):
+        assert set(differences(tmp_path / "whole", tmp_path / name)) <= {"rtos.log"}
+
+
+def test_a_run_that_would_end_before_its_start_is_refused(config: Path, tmp_path: Path) -> None:
+    end = boot(config, tmp_path / "run", "--saved-start", "--for", "1ms")
+    assert end.returncode == 2
+    assert "after the end that --for asks for" in end.stderr
