@@ -41,9 +41,8 @@ def add(commands: Commands) -> None:
         "-f",
         "--format",
         dest="formats",
-        action="append",
-        metavar="FORMAT",
-        help="write only this format; may be given again; without it all that this machine can write",
+        metavar="NAME[,NAME]",
+        help="write only these formats; without it all that this machine can write",
     )
     parser.add_argument(
         "--live", action="store_true", help="show probes' and hypervisor's records as they come"
@@ -63,7 +62,7 @@ def _trace(args: argparse.Namespace) -> int:
 
     if args.live and args.json:
         raise UsageError("--live prints lines and --json one object; choose one of them")
-    formats = args.formats or list(export.available())
+    formats = args.formats.split(",") if args.formats else list(export.available())
     for name in formats:
         if name not in export.FORMATS:
             raise UsageError(f"there is no format {name!r}; there are {', '.join(export.FORMATS)}")
