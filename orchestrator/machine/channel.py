@@ -2,7 +2,7 @@
 """Client of the QEMU plugin's channel: registers, time, code, probes, stop points, counters.
 
 docs/plugin-channel.md says what each operation means and when it is allowed;
-`qemu_plugin/protocol.h` is the authority on the layout. This module knows bytes and addresses, not
+`protocol` has the layout of the messages. This module knows bytes and addresses, not
 guests: who decides what to probe is `orchestrator.probe`; stopping and going on is
 `process.QemuMachine`; guest memory is read by `ram.GuestRam`.
 """
@@ -18,48 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import MachineError
+from orchestrator.machine.protocol import (
+    ADDRESS,
+    COUNTER_VMS,
+    COUNTERS,
+    COUNTS,
+    HEADER,
+    HELLO,
+    MAGIC,
+    MAX_BYTES,
+    PROBE,
+    PROBE_ID,
+    REGISTER,
+    TIME,
+    VALUE,
+    VERSION,
+    WELCOME,
+    Operation,
+)
 from orchestrator.records import FETCH
-
-MAGIC: Final = 0x4350_5648
-VERSION: Final = 1
-MAX_BYTES: Final = 0x1_0100
-MAX_FETCHES: Final = 64
-MAX_PROBE_ID: Final = 0xFFFF
-MAX_STOPS: Final = 16
-ANY_VM: Final = 0xFF
-COUNTER_VMS: Final = 8
-
-HEADER: Final = struct.Struct("<IHH")
-HELLO: Final = struct.Struct("<II")
-WELCOME: Final = struct.Struct("<IIII")
-TIME: Final = struct.Struct("<QQ")
-REGISTER: Final = struct.Struct("<I")
-VALUE: Final = struct.Struct("<QII")
-ADDRESS: Final = struct.Struct("<Q")
-PROBE: Final = struct.Struct("<IBBHIIQQQ")
-PROBE_ID: Final = struct.Struct("<I")
-COUNTS: Final = struct.Struct("<10Q")
-COUNTERS: Final = struct.Struct("<10Q")
 
 _NO_STOPS: Final = (1 << 64) - 1
 _WRITE_BYTES: Final = 1 << 16
 _ANSWER_S: Final = 60.0
 """A full ring or a busy host delays an answer; this is the time after which nobody will answer."""
-
-
-class Operation(enum.IntEnum):
-    """`enum channel_operation`."""
-
-    HELLO = 1
-    TIME = 2
-    READ_REGISTER = 3
-    WRITE_PHYSICAL = 4
-    ADD_PROBE = 5
-    REMOVE_PROBE = 6
-    PROBE_COUNTS = 7
-    STOP_AT = 8
-    COUNTERS = 9
-    STATE = 10
 
 
 class Status(enum.IntEnum):
@@ -111,7 +93,7 @@ class PluginProbe:
     Attributes:
         id: Of the records; of an `hvc` probe the immediate of its HVC.
         mode: Whether an HVC is there, or the instruction itself.
-        vm: Position of the VM in the description of the board, or `ANY_VM`.
+        vm: Position of the VM in the description of the board, or `protocol.ANY_VM`.
         va: Of the instruction, without Thumb bit (hvc only).
         pa: Of the instruction.
         fetches: What to read at a hit; an array of `records.FETCH`.
@@ -318,7 +300,7 @@ class PluginChannel:
         The machine must be stopped now. QMP tells of the stop by its event STOP.
 
         Raises:
-            ChannelError: The machine runs; `MAX_STOPS` points wait already.
+            ChannelError: The machine runs; `protocol.MAX_STOPS` points wait already.
             MachineError: QEMU is gone.
         """
         await self._ask(Operation.STOP_AT, ADDRESS.pack(pa))

@@ -11,17 +11,13 @@ import pytest
 
 from orchestrator import records
 from orchestrator.machine.channel import (
-    HEADER,
-    HELLO,
-    MAGIC,
-    VERSION,
     Ability,
     ChannelError,
-    Operation,
     PluginProbe,
     ProbeMode,
     Status,
 )
+from orchestrator.machine.protocol import HEADER, HELLO, MAGIC, VERSION, Operation
 
 pytestmark = pytest.mark.system
 

@@ -11,33 +11,33 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import MachineError
-from orchestrator.machine import channel
+from orchestrator.machine import channel, protocol
 from orchestrator.machine.channel import PluginChannel
 
 PLUGIN = Path(__file__).parents[2] / "qemu_plugin"
 STRUCTS = {
-    "channel_header": channel.HEADER,
-    "channel_hello": channel.HELLO,
-    "channel_welcome": channel.WELCOME,
-    "channel_time": channel.TIME,
-    "channel_register": channel.REGISTER,
-    "channel_value": channel.VALUE,
-    "channel_address": channel.ADDRESS,
-    "channel_probe": channel.PROBE,
-    "channel_probe_id": channel.PROBE_ID,
-    "channel_counts": channel.COUNTS,
-    "channel_counters": channel.COUNTERS,
+    "channel_header": protocol.HEADER,
+    "channel_hello": protocol.HELLO,
+    "channel_welcome": protocol.WELCOME,
+    "channel_time": protocol.TIME,
+    "channel_register": protocol.REGISTER,
+    "channel_value": protocol.VALUE,
+    "channel_address": protocol.ADDRESS,
+    "channel_probe": protocol.PROBE,
+    "channel_probe_id": protocol.PROBE_ID,
+    "channel_counts": protocol.COUNTS,
+    "channel_counters": protocol.COUNTERS,
 }
 CONSTANTS = {
-    "CHANNEL_MAGIC": channel.MAGIC,
-    "CHANNEL_VERSION": channel.VERSION,
-    "CHANNEL_MAX_BYTES": channel.MAX_BYTES,
-    "CHANNEL_MAX_FETCHES": channel.MAX_FETCHES,
-    "CHANNEL_MAX_PROBE_ID": channel.MAX_PROBE_ID,
-    "CHANNEL_MAX_STOPS": channel.MAX_STOPS,
-    "CHANNEL_ANY_VM": channel.ANY_VM,
-    "CHANNEL_COUNTER_VMS": channel.COUNTER_VMS,
-    **{f"CHANNEL_{each.name}": each.value for each in channel.Operation},
+    "CHANNEL_MAGIC": protocol.MAGIC,
+    "CHANNEL_VERSION": protocol.VERSION,
+    "CHANNEL_MAX_BYTES": protocol.MAX_BYTES,
+    "CHANNEL_MAX_FETCHES": protocol.MAX_FETCHES,
+    "CHANNEL_MAX_PROBE_ID": protocol.MAX_PROBE_ID,
+    "CHANNEL_MAX_STOPS": protocol.MAX_STOPS,
+    "CHANNEL_ANY_VM": protocol.ANY_VM,
+    "CHANNEL_COUNTER_VMS": protocol.COUNTER_VMS,
+    **{f"CHANNEL_{each.name}": each.value for each in protocol.Operation},
     **{f"CHANNEL_{each.name}": each.value for each in channel.Status},
     **{f"CHANNEL_{each.name}": each.value for each in channel.Ability},
     **{f"CHANNEL_{each.name}": each.value for each in channel.ProbeMode},
@@ -77,7 +77,7 @@ def test_messages_have_the_headers_size(header: dict[str, int], name: str) -> No
 def test_members_of_a_probe_lie_where_the_compiler_puts_them(header: dict[str, int]) -> None:
     """Each member gets its own value, which is then found at the compiler's offset."""
     values = (0x01020304, 5, 6, 0x0708, 0x090A0B0C, 0x0D0E0F10, 1 << 60 | 17, 1 << 60 | 18, 19)
-    packed = channel.PROBE.pack(*values)
+    packed = protocol.PROBE.pack(*values)
     widths = (4, 1, 1, 2, 4, 4, 8, 8, 8)
     for member, width, value in zip(PROBE_MEMBERS, widths, values, strict=True):
         offset = header[f"offsetof(struct channel_probe, {member})"]
@@ -104,9 +104,9 @@ def talk(path: Path, peer: Peer) -> None:
     asyncio.run(run())
 
 
-def welcome(version: int = channel.VERSION) -> bytes:
-    body = channel.WELCOME.pack(channel.MAGIC, version, 2, 0)
-    return channel.HEADER.pack(8 + len(body), channel.Operation.HELLO, 0) + body
+def welcome(version: int = protocol.VERSION) -> bytes:
+    body = protocol.WELCOME.pack(protocol.MAGIC, version, 2, 0)
+    return protocol.HEADER.pack(8 + len(body), protocol.Operation.HELLO, 0) + body
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 def test_another_version_is_refused(tmp_path: Path) -> None:
     async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(16)
-        writer.write(welcome(channel.VERSION + 1))
+        writer.write(welcome(protocol.VERSION + 1))
 
     with pytest.raises(MachineError, match="speaks version 2, needed is 1"):
         talk(tmp_path / "peer.sock", peer)
