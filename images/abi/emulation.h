@@ -38,6 +38,13 @@ enum emulation {
     EMULATE_WRITE_PSR, /* its bits `value` from rm, or from extra without rm */
     EMULATE_READ_CP15, /* op: enum cp15_register, rd */
     EMULATE_WRITE_CP15,
+    /*
+     * The start of a stack frame, for probe.S: `shift` registers in a row from rd on, LINK: then lr,
+     * at the new sp; extra as for a list. Else as STORE_MULTIPLE, STORE and STORE_DUAL.
+     */
+    EMULATE_PUSH = 24,
+    EMULATE_PUSH_ONE,
+    EMULATE_PUSH_DUAL,
     EMULATE_CLASSES
 };
 
@@ -52,6 +59,7 @@ enum emulate_flags {
     EMULATE_UNPRIVILEGED = 128,
 };
 
+#define EMULATE_MAX_ROW 9u  /* registers of EMULATE_PUSH in a row */
 #define EMULATE_AL 14u      /* cond: always */
 #define EMULATE_NO_REG 16u  /* reads as 0 */
 

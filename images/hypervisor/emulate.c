@@ -10,6 +10,9 @@
  */
 #include "emulate.h"
 
+/* Keeps the frame of emulate() small, which every hit pays for. */
+#define NOINLINE __attribute__((noinline))
+
 /* Bit `flags` of element `cond`: the condition holds (A8.3). Conditions come in pairs. */
 static bool passes(uint32_t cond, uint32_t cpsr)
 {
@@ -51,7 +54,7 @@ uint32_t shift(uint32_t type, uint32_t value, uint32_t amount, uint32_t *flags)
 }
 
 /* `shifted`: the flags with the shifter's carry, which ADC, SBC and RSC do not see. */
-static bool alu(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t b, uint32_t shifted)
+static inline __attribute__((always_inline)) bool alu(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t b, uint32_t shifted)
 {
     uint32_t f = o->op >= ALU_adc && o->op <= ALU_rsc ? vcpu->cpsr : shifted;
     uint32_t a = reg(vcpu, o->rn);
@@ -92,22 +95,22 @@ static bool alu_imm(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t f = vcpu->cpsr;
 
-    if (o->flags & EMULATE_CARRY_CLEAR)
-        f &= ~CPSR_C;
-    if (o->flags & EMULATE_CARRY_SET)
-        f |= CPSR_C;
+    if (o->flags & (EMULATE_CARRY_CLEAR | EMULATE_CARRY_SET))
+        f = o->flags & EMULATE_CARRY_SET ? f | CPSR_C : f & ~CPSR_C;
     return alu(vcpu, o, o->value, f);
 }
 
 static bool alu_shift(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t amount)
 {
-    uint32_t f = vcpu->cpsr;
-    uint32_t b = shift(o->shift, reg(vcpu, o->rm), amount, &f);
+    uint32_t f = vcpu->cpsr, b = reg(vcpu, o->rm);
+
+    if (amount || o->shift)
+        b = shift(o->shift, b, amount, &f);
 
     return alu(vcpu, o, b, f);
 }
 
-static bool bitfield(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool bitfield(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t source = o->rn == EMULATE_NO_REG ? o->value : reg(vcpu, o->rn);
     uint32_t result = source >> o->shift & o->extra;
@@ -120,7 +123,7 @@ static bool bitfield(struct vcpu *vcpu, const struct emulation_operand *o)
     return true;
 }
 
-static bool registers(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool registers(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t ignored = vcpu->cpsr, f = vcpu->cpsr;
     uint32_t m = shift(o->shift, reg(vcpu, o->rm), o->value, &ignored);
@@ -143,7 +146,7 @@ static bool registers(struct vcpu *vcpu, const struct emulation_operand *o)
     return true;
 }
 
-static bool longs(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool longs(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t f = vcpu->cpsr;
     uint32_t n = reg(vcpu, o->rn), m = reg(vcpu, o->rm);
@@ -173,7 +176,7 @@ static int32_t clamp(int32_t value, int32_t least, int32_t most, bool *saturated
     return value < least ? least : most;
 }
 
-static bool saturate(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool saturate(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     bool is_signed = o->op == SATURATE_SIGNED || o->op == SATURATE_SIGNED16;
     uint32_t ignored = vcpu->cpsr;
@@ -237,13 +240,13 @@ static bool mode_exists(uint32_t mode)
 /* Neither the execution state nor ITSTATE changes or shows in this way (B9.3.8, B9.3.11). */
 #define CPSR_EXECUTION (CPSR_T | CPSR_J | CPSR_IT)
 
-static bool read_psr(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool read_psr(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     set_reg(vcpu, o->rd, o->op ? read_spsr(vcpu) : vcpu->cpsr & ~CPSR_EXECUTION);
     return true;
 }
 
-static bool write_psr(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool write_psr(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t mask = o->value;
     uint32_t value = o->rm == EMULATE_NO_REG ? o->extra : reg(vcpu, o->rm);
@@ -259,7 +262,7 @@ static bool write_psr(struct vcpu *vcpu, const struct emulation_operand *o)
     return true;
 }
 
-static bool read_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool read_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t value;
 
@@ -273,7 +276,7 @@ static bool read_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
     return true;
 }
 
-static bool write_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
+static NOINLINE bool write_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t value = reg(vcpu, o->rd);
 
@@ -289,6 +292,7 @@ static bool write_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
 static bool run(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *o)
 {
     switch (class) {
+    case EMULATE_NONE: inject_undefined(vcpu); return false;
     case EMULATE_NOP: dsb(); return true;
     case EMULATE_ALU_IMM: return alu_imm(vcpu, o);
     case EMULATE_ALU_SHIFT: return alu_shift(vcpu, o, o->value);
@@ -299,6 +303,9 @@ static bool run(struct vcpu *vcpu, uint32_t class, const struct emulation_operan
     case EMULATE_SATURATE: return saturate(vcpu, o);
     case EMULATE_BRANCH: return branch_to(vcpu, o, o->value);
     case EMULATE_BRANCH_REG: return branch_to(vcpu, o, reg(vcpu, o->rm));
+    case EMULATE_PUSH: return emulate_multiple(vcpu, false, o);
+    case EMULATE_PUSH_ONE: return emulate_access(vcpu, EMULATE_STORE, o);
+    case EMULATE_PUSH_DUAL: return emulate_access(vcpu, EMULATE_STORE_DUAL, o);
     case EMULATE_LOAD_MULTIPLE: return emulate_multiple(vcpu, true, o);
     case EMULATE_STORE_MULTIPLE: return emulate_multiple(vcpu, false, o);
     case EMULATE_READ_PSR: return read_psr(vcpu, o);
@@ -316,5 +323,6 @@ void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *
         if (!run(vcpu, class, o))
             return;
     vcpu->pc += 4;
-    vcpu_it_advance(vcpu);
+    if (vcpu->cpsr & CPSR_T)
+        vcpu_it_advance(vcpu);
 }

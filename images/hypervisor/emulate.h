@@ -20,14 +20,20 @@
 #define CPSR_APSR 0xf80f0000u /* with Q and GE */
 #define MODE_FIQ 0x11u
 
+/* In the vCPU itself; the others are banked, or none. */
+static inline bool in_frame(const struct vcpu *vcpu, uint32_t n)
+{
+    return n < 8 || (n < 13 && (vcpu->cpsr & CPSR_MODE) != MODE_FIQ);
+}
+
 static inline uint32_t reg(struct vcpu *vcpu, uint32_t n)
 {
-    return n < 8 ? vcpu->r[n] : reg_read(vcpu, n);
+    return in_frame(vcpu, n) ? vcpu->r[n] : reg_read(vcpu, n);
 }
 
 static inline void set_reg(struct vcpu *vcpu, uint32_t n, uint32_t value)
 {
-    if (n < 8)
+    if (in_frame(vcpu, n))
         vcpu->r[n] = value;
     else
         reg_write(vcpu, n, value);

@@ -104,10 +104,16 @@ static bool access_dual(struct vcpu *vcpu, uint32_t va, bool write, uint32_t val
 {
     enum guest_access how = write ? GUEST_WRITE : GUEST_READ;
     bool big = vcpu->cpsr & CPSR_E;
+    uint32_t pa;
 
     if (va & 3) {
         guest_alignment_fault(vcpu, va, how);
         return false;
+    }
+    if (!big && PAGE_OFFSET(va) <= PAGE_BYTES - MAX_BYTES && guest_pa(vcpu->vm, va, how, &pa)) {
+        access_pa(pa, 4, write, &value[0]);
+        access_pa(pa + 4, 4, write, &value[1]);
+        return true;
     }
     for (uint32_t i = 0; write && big && i < 2; i++)
         value[i] = swap(value[i], 4);

@@ -18,6 +18,7 @@
     .equ TRACE_CONTROL, 0x41000000      @ struct trace_control, asserted in trace.c
     .equ TRACE_EVENTS, 12
     .equ TRACE_ENTRY_OR_EXIT, 0xc
+    .equ EC_HVC, 0x12
 
     .section .text.entry, "ax"
     .global _start, secondary_start
@@ -99,7 +100,13 @@ guest_trap:
     leave_guest
     test_tracing
     bne     guest_trap_traced
-    bl      trap_sync
+    mrc     p15, 4, r1, c5, c2, 0       @ HSR
+    lsr     r2, r1, #26
+    teq     r2, #EC_HVC
+    bne     1f
+    lsls    r2, r1, #16
+    bne     guest_probe                 @ HVC #0 is the calling convention's
+1:  bl      trap_sync
 
     .global enter_guest
 enter_guest:

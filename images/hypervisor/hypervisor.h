@@ -124,6 +124,8 @@ struct pl011 {
 struct vm {
     const struct hv_vm *config;
     uint32_t id; /* VMID - 1 */
+    uint32_t probe_key; /* trace_probe: state and vm of a probe that is armed in this VM */
+    uint32_t ram_ipa, ram_bytes, ram_pa; /* of config, below 4 GiB */
     struct spinlock lock;
     enum vm_state state;
     uint64_t vttbr;
@@ -136,6 +138,7 @@ struct vm {
 struct core {
     void *stack_top; /* entry.S: offset 0 */
     uint32_t id;     /* the TCG plugin reads it through HTPIDR: offset 4 */
+    struct trace_probe *probes; /* probe.S: offset 8 */
     struct vcpu *current;
     struct vcpu *vfp_owner;
     struct vcpu *vcpus; /* those pinned here, highest priority first */
@@ -147,6 +150,14 @@ struct core {
     struct trace_ring *ring;
     uint32_t lost; /* records that a TRACE_LOSS has still to tell of */
 };
+
+static inline bool vm_ram_pa(const struct vm *vm, uint32_t ipa, uint32_t *pa)
+{
+    uint32_t offset = ipa - vm->ram_ipa;
+
+    *pa = vm->ram_pa + offset;
+    return offset < vm->ram_bytes;
+}
 
 static inline struct core *this_core(void)
 {
@@ -206,7 +217,6 @@ void vms_init(void);
 void vm_stop(struct vm *vm, const char *reason);
 void vm_reset(struct vm *vm);
 bool vm_finish_reset(struct vm *vm);
-bool vm_ram_pa(const struct vm *vm, uint32_t ipa, uint32_t *pa);
 
 /* vcpu.c: registers in and out of the core */
 void vcpu_reset(struct vcpu *vcpu);
@@ -281,6 +291,7 @@ struct emulation_operand;
 void trace_init(void);
 void trace_core_init(struct core *core);
 struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm);
+void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core);
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
 void trace_switch(const struct vcpu *old, const struct vcpu *next);
 void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *operand);

@@ -9,7 +9,7 @@ struct core cores[HV_MAX_VCPUS];
 const uint32_t core_bytes = sizeof(struct core); /* for entry.S */
 
 _Static_assert(offsetof(struct core, stack_top) == 0, "entry.S");
-_Static_assert(offsetof(struct core, id) == 4, "entry.S and the plugin");
+_Static_assert(offsetof(struct core, id) == 4, "entry.S, probe.S and the plugin");
 
 const struct hv_config *config(void)
 {

@@ -19,8 +19,15 @@
 _Static_assert(HV_TRACE_PA == 0x41000000 && offsetof(struct trace_control, events) == 12 &&
                    (1 << TRACE_VM_ENTRY | 1 << TRACE_VM_EXIT) == 0xc,
                "entry.S");
+_Static_assert(offsetof(struct vcpu, vm) == 64 && offsetof(struct vm, probe_key) == 8 &&
+                   offsetof(struct vm, ram_ipa) == 12 && offsetof(struct vm, ram_bytes) == 16 &&
+                   offsetof(struct vm, ram_pa) == 20 && offsetof(struct core, probes) == 8 &&
+                   offsetof(struct core, resched) == 37 && offsetof(struct trace_probe, operand) == 80 &&
+                   offsetof(struct trace_probe, state) == 8 && EMULATE_PUSH == 24 &&
+                   EMULATE_CLASSES == 27 && EMULATE_MAX_ROW == 9 && EMULATE_LINK == 8 &&
+                   TRACE_PROBE_T32 == 1 && TRACE_MAX_PROBES == 8192,
+               "probe.S");
 
-static struct trace_probe *const probes = (void *)(HV_TRACE_PA + HV_TRACE_PROBES);
 static const struct trace_fetch *const fetches = (void *)(HV_TRACE_PA + HV_TRACE_FETCHES);
 
 void trace_init(void)
@@ -46,6 +53,7 @@ void trace_init(void)
 
 void trace_core_init(struct core *core)
 {
+    core->probes = (void *)(HV_TRACE_PA + HV_TRACE_PROBES);
     core->ring = (void *)(HV_TRACE_PA + HV_TRACE_RINGS + core->id * HV_TRACE_RING_STRIDE);
 }
 
@@ -170,7 +178,7 @@ static bool within_limit(struct trace_probe *probe)
     return true;
 }
 
-static void record_hit(struct core *core, struct vcpu *vcpu, struct trace_probe *probe, uint32_t id)
+static __attribute__((noinline)) void record_hit(struct core *core, struct vcpu *vcpu, struct trace_probe *probe, uint32_t id)
 {
     struct guest_reader reader = {.vm = vcpu->vm};
     struct fetch_state state = {.read = guest_read, .context = &reader};
@@ -200,31 +208,37 @@ static void record_hit(struct core *core, struct vcpu *vcpu, struct trace_probe 
  * An HVC that no probe claims. If its probe was removed while this core was on the way here, the
  * guest's own instruction is back, and the guest executes that; else the HVC is undefined.
  */
-static struct vcpu *unclaimed(struct vcpu *vcpu, uint32_t imm)
+static void unclaimed(struct vcpu *vcpu, uint32_t imm)
 {
     struct guest_reader reader = {.vm = vcpu->vm};
     uint32_t word;
 
-    if (guest_read(&reader, vcpu->pc, &word, sizeof(word)) &&
-        word != HVC_A32(imm) && (word << 16 | word >> 16) != HVC_T32(imm))
-        return vcpu;
-    inject_undefined(vcpu);
-    return vcpu;
+    if (!guest_read(&reader, vcpu->pc, &word, sizeof(word)) || word == HVC_A32(imm) ||
+        (word << 16 | word >> 16) == HVC_T32(imm))
+        inject_undefined(vcpu);
 }
 
-/* HVC #imm of a guest, imm not 0. */
+/* A hit of a probe that is armed, in this VM and at this address: pc. */
+void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core)
+{
+    vcpu->pc = pc;
+    probe->hits[core->id]++;
+    if (probe->flags & TRACE_PROBE_RECORD)
+        record_hit(core, vcpu, probe, (uint32_t)(probe - core->probes));
+    emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
+}
+
+/* HVC #imm of a guest, imm not 0, where probe.S has not taken it for a probe. */
 struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm)
 {
     struct core *core = this_core();
-    struct trace_probe *probe = &probes[imm];
+    struct trace_probe *probe = &core->probes[imm];
 
     vcpu->pc -= 4;
-    if (imm >= TRACE_MAX_PROBES || probe->state != TRACE_PROBE_ARMED ||
-        probe->vm != vcpu->vm->id || probe->va != vcpu->pc || probe->emulation == EMULATE_NONE)
-        return unclaimed(vcpu, imm);
-    probe->hits[core->id]++;
-    if (probe->flags & TRACE_PROBE_RECORD)
-        record_hit(core, vcpu, probe, imm);
-    emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
+    if (imm >= TRACE_MAX_PROBES ||
+        (probe->state | (uint32_t)probe->vm << 8) != vcpu->vm->probe_key || probe->va != vcpu->pc)
+        unclaimed(vcpu, imm);
+    else
+        trace_hit(vcpu, probe, vcpu->pc, core);
     return core->resched ? schedule() : vcpu;
 }

@@ -9,16 +9,6 @@
 
 struct vm vms[HV_MAX_VMS];
 
-bool vm_ram_pa(const struct vm *vm, uint32_t ipa, uint32_t *pa)
-{
-    const struct hv_vm *c = vm->config;
-
-    if (ipa - c->ram_ipa >= c->ram_bytes)
-        return false;
-    *pa = (uint32_t)(ipa - c->ram_ipa + c->ram_pa);
-    return true;
-}
-
 static void load_images(struct vm *vm)
 {
     const struct hv_vm *c = vm->config;
@@ -68,6 +58,10 @@ static void create(struct vm *vm, uint32_t id, const struct hv_vm *c)
 {
     vm->config = c;
     vm->id = id;
+    vm->probe_key = TRACE_PROBE_ARMED | id << 8;
+    vm->ram_ipa = (uint32_t)c->ram_ipa;
+    vm->ram_bytes = (uint32_t)c->ram_bytes;
+    vm->ram_pa = (uint32_t)c->ram_pa;
     if (c->vcpu_count == 0 || c->vcpu_count > HV_MAX_VCPUS || c->image_count > HV_MAX_IMAGES ||
         c->device_count > HV_MAX_DEVICES)
         panic("vm %u: %u vCPUs, %u images, %u devices", id, c->vcpu_count, c->image_count,

@@ -12,10 +12,14 @@ from orchestrator.probe.emulation import (
     ALU_INDEX,
     CP15_INDEX,
     LONG_INDEX,
+    LR,
+    MAX_ROW,
     NO_FLAGS,
+    NO_REG,
     PARALLEL,
     PC,
     REGISTER_INDEX,
+    SP,
     Access,
     Bitfield,
     Emulation,
@@ -40,6 +44,8 @@ from orchestrator.probe.encoding import (
 
 _WORD: Final = 0xFFFF_FFFF
 _WORD_BITS: Final = 32
+_WORD_BYTES: Final = 4
+_DUAL_BYTES: Final = 8
 _TESTS: Final = range(ALU_INDEX["tst"], ALU_INDEX["cmn"] + 1)
 _MOVES: Final = (ALU_INDEX["mov"], ALU_INDEX["mvn"])
 
@@ -367,9 +373,46 @@ def _access(f: Fields, context: Context, *, load: bool, op: Access) -> Decoded:
     return _offset(f, operation)
 
 
+def _list_offsets(first: int, moved: int) -> int:
+    return (moved & 0xFFFF) << 16 | (first & 0xFFFF)
+
+
+def push(operation: Operation) -> Operation:
+    """A store that begins a stack frame gets a class of its own, which takes a shorter way."""
+    o = operation
+    if o.rn != SP or not o.flags & Flag.WRITEBACK or o.flags & Flag.UNPRIVILEGED:
+        return o
+    if o.emulation is Emulation.STORE_MULTIPLE:
+        return _push_list(o)
+    if not o.flags & Flag.PRE or o.rm != NO_REG or o.value >= 0:
+        return o
+    extra = _list_offsets(o.value, o.value)
+    if o.emulation is Emulation.STORE_DUAL and o.ra == o.rd + 1 < SP and o.value <= -_DUAL_BYTES:
+        return replace(o, emulation=Emulation.PUSH_DUAL, shift=2, extra=extra)
+    is_word = o.emulation is Emulation.STORE and o.op == Access.WORD and o.value <= -_WORD_BYTES
+    if is_word and o.rd in (*range(SP), LR):
+        link = Flag.LINK if o.rd == LR else NO_FLAGS
+        count = 0 if o.rd == LR else 1
+        flags = o.flags | link
+        return replace(o, emulation=Emulation.PUSH_ONE, flags=flags, shift=count, extra=extra)
+    return o
+
+
+def _push_list(o: Operation) -> Operation:
+    """Registers in a row, and lr, below sp."""
+    low = o.value & ~(1 << LR)
+    count = low.bit_count()
+    first = (low & -low).bit_length() - 1 if low else 0
+    in_row = low >> first == (1 << count) - 1 and low >> SP == 0 and count <= MAX_ROW
+    if not in_row or o.extra != _list_offsets(-4 * o.ra, -4 * o.ra):
+        return o
+    flags = o.flags | (Flag.LINK if o.value >> LR & 1 else NO_FLAGS)
+    return replace(o, emulation=Emulation.PUSH, flags=flags, rd=first, shift=count)
+
+
 def _offset(f: Fields, operation: Operation) -> Decoded:
     if "m" not in f:
-        return replace(operation, value=f["i"] if f["u"] else -f["i"])
+        return push(replace(operation, value=f["i"] if f["u"] else -f["i"]))
     if f["m"] == PC or (operation.flags & Flag.WRITEBACK and f["m"] == f["n"]):
         return UNPREDICTABLE
     shift, amount = immediate_shift(f.get("t", 0), f.get("i", 0))
@@ -434,15 +477,16 @@ def multiple(
         return UNPREDICTABLE
     first = (4 if before else 0) if up else (-4 * count if before else 4 - 4 * count)
     moved = 4 * count if up else -4 * count
-    return Operation(
+    operation = Operation(
         emulation=Emulation.LOAD_MULTIPLE if load else Emulation.STORE_MULTIPLE,
         cond=context.cond,
         flags=Flag.WRITEBACK if writeback else NO_FLAGS,
         rn=rn,
         ra=count,
         value=registers,
-        extra=(moved & 0xFFFF) << 16 | (first & 0xFFFF),
+        extra=_list_offsets(first, moved),
     )
+    return push(operation)
 
 
 def _multiple(f: Fields, context: Context) -> Decoded:

@@ -13,7 +13,11 @@ from typing import Final
 AL: Final = 14
 """Condition: always."""
 NO_REG: Final = 16
+SP: Final = 13
+LR: Final = 14
 PC: Final = 15
+MAX_ROW: Final = 9
+"""Registers of a PUSH in a row."""
 
 
 class Emulation(enum.IntEnum):
@@ -41,6 +45,9 @@ class Emulation(enum.IntEnum):
     WRITE_PSR = 19
     READ_CP15 = 20
     WRITE_CP15 = 21
+    PUSH = 24
+    PUSH_ONE = 25
+    PUSH_DUAL = 26
 
 
 class Flag(enum.IntFlag):

@@ -21,6 +21,7 @@ from orchestrator.probe.a32 import (
     multiple,
     nop,
     other_coprocessor,
+    push,
     read_psr,
     register_op,
     rotated_carry,
@@ -33,6 +34,7 @@ from orchestrator.probe.emulation import (
     NO_FLAGS,
     PC,
     REGISTER_INDEX,
+    SP,
     Access,
     Bitfield,
     Emulation,
@@ -56,7 +58,6 @@ from orchestrator.probe.encoding import (
 )
 
 _WORD: Final = 0xFFFF_FFFF
-_SP: Final = 13
 # By the opcode field: as it is, and where Rd (with S) or Rn is 15.
 _ALU: Final = {
     0: "and", 1: "bic", 2: "orr", 3: "orn", 4: "eor", 8: "add", 10: "adc", 11: "sbc",
@@ -215,7 +216,7 @@ def _blx(f: Fields, context: Context) -> Decoded:
 
 
 def _table_branch(f: Fields, context: Context) -> Decoded:
-    if f["n"] == _SP or f["m"] in (_SP, PC):
+    if f["n"] == SP or f["m"] in (SP, PC):
         return UNPREDICTABLE
     return Operation(
         emulation=Emulation.TABLE_BRANCH,
@@ -290,7 +291,7 @@ def _access_near(f: Fields, context: Context) -> Decoded:
     flags = (Flag.PRE if p else NO_FLAGS) | (Flag.WRITEBACK if w else NO_FLAGS)
     if unprivileged:
         flags |= Flag.UNPRIVILEGED
-    return replace(operation, value=f["i"] if u else -f["i"], flags=flags)
+    return push(replace(operation, value=f["i"] if u else -f["i"], flags=flags))
 
 
 def _access_register(f: Fields, context: Context) -> Decoded:
@@ -299,7 +300,7 @@ def _access_register(f: Fields, context: Context) -> Decoded:
     operation = _access(f, context)
     if isinstance(operation, Refusal):
         return operation
-    if f["m"] in (_SP, PC):
+    if f["m"] in (SP, PC):
         return UNPREDICTABLE
     return replace(operation, rm=f["m"], value=f["i"])
 
@@ -323,13 +324,13 @@ def _dual(f: Fields, context: Context) -> Decoded:
     )
     if rn == PC:
         return replace(operation, rn=Operation.rn, value=(_base(context) + offset) & _WORD)
-    return operation
+    return push(operation)
 
 
 def _multiple(f: Fields, context: Context) -> Decoded:
     registers, load, up = f["r"], bool(f["l"]), bool(f["u"])
     loads_lr_and_pc = registers >> 14 == 3  # noqa: PLR2004 -- both bits
-    if registers >> _SP & 1 or loads_lr_and_pc or registers.bit_count() == 1:
+    if registers >> SP & 1 or loads_lr_and_pc or registers.bit_count() == 1:
         return UNPREDICTABLE
     if not load and (registers >> PC or (f["w"] and registers >> f["n"] & 1)):
         return UNPREDICTABLE

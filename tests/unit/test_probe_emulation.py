@@ -22,8 +22,9 @@ CONSTANTS: dict[str, int] = {
     **{f"OP_{name}": index for index, name in enumerate(emulation.REGISTER)},
     **{f"LONG_{name}": index for index, name in enumerate(emulation.LONG)},
     **{f"CP15_{name}": index for index, name in enumerate(emulation.CP15)},
-    "EMULATE_CLASSES": len(Emulation),
+    "EMULATE_CLASSES": max(Emulation) + 1,
     "EMULATE_AL": emulation.AL,
+    "EMULATE_MAX_ROW": emulation.MAX_ROW,
     "EMULATE_NO_REG": emulation.NO_REG,
 }
 FIELDS = ("cond", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extra")

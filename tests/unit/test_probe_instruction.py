@@ -48,6 +48,9 @@ CLASS_OF_MNEMONIC = {
     Emulation.STORE_DUAL: r"strd",
     Emulation.LOAD_MULTIPLE: r"ldm(db|ib|da|ia)?|pop",
     Emulation.STORE_MULTIPLE: r"stm(db|ib|da|ia)?|push",
+    Emulation.PUSH: r"push|stmdb",
+    Emulation.PUSH_ONE: r"push|str",
+    Emulation.PUSH_DUAL: r"strd",
     Emulation.READ_PSR: r"mrs",
     Emulation.WRITE_PSR: r"msr|cps(i[de])?|setend",
     Emulation.READ_CP15: r"mrc",
@@ -145,8 +148,9 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
 @pytest.mark.parametrize(
     ("word", "thumb", "emulation"),
     [
-        (0xE52DE004, False, Emulation.STORE),  # push {lr}
-        (0xE92D4010, False, Emulation.STORE_MULTIPLE),  # push {r4, lr}
+        (0xE52DE004, False, Emulation.PUSH_ONE),  # push {lr}
+        (0xE92D4010, False, Emulation.PUSH),
+        (0xE92D4011, False, Emulation.STORE_MULTIPLE),  # push {r4, lr}
         (0xE8BD8010, False, Emulation.LOAD_MULTIPLE),  # pop {r4, pc}
         (0xE1A0C00D, False, Emulation.ALU_SHIFT),  # mov ip, sp
         (0xE3510000, False, Emulation.ALU_IMM),  # cmp r1, #0
@@ -161,6 +165,8 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xE59F1004, False, Emulation.LOAD),  # ldr r1, [pc, #4]
         (0xE1D320B0, False, Emulation.LOAD),  # ldrh r2, [r3]
         (0xE1CD42F4, False, Emulation.STORE_DUAL),  # strd r4, [sp, #36]
+        (0xE16D41F0, False, Emulation.PUSH_DUAL),  # strd r4, [sp, #-16]!
+        (0xE52D4008, False, Emulation.PUSH_ONE),  # str r4, [sp, #-8]!
         (0xE12FFF1E, False, Emulation.BRANCH_REG),  # bx lr
         (0xEE1D0F90, False, Emulation.READ_CP15),  # mrc p15, 0, r0, c13, c0, 4
         (0xE10F0000, False, Emulation.READ_PSR),  # mrs r0, cpsr
@@ -171,7 +177,7 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xF5D0F000, False, Emulation.NOP),  # pld [r0]
         (0xE6EF0070, False, Emulation.REGISTER),  # uxtb r0, r0
         (0xE0821493, False, Emulation.LONG),  # umull r1, r2, r3, r4
-        (0xE92D4FF0, True, Emulation.STORE_MULTIPLE),  # push.w {r4-r11, lr}
+        (0xE92D4FF0, True, Emulation.PUSH),  # push.w {r4-r11, lr}
         (0xF8D11004, True, Emulation.LOAD),  # ldr.w r1, [r1, #4]
         (0xE8DFF001, True, Emulation.TABLE_BRANCH),  # tbb [pc, r1]
         (0xF3AF8000, True, Emulation.NOP),  # nop.w
@@ -233,6 +239,6 @@ def test_word_at_puts_the_first_halfword_up() -> None:
 def test_coverage_counts_both_kinds() -> None:
     result = coverage([(VA, 0xE92D4010), (VA + 4, 0xE1A0C00D), (VA + 8, 0xEF000000)])
     assert result.total == 3
-    assert result.by_class[Emulation.STORE_MULTIPLE] == 1
+    assert result.by_class[Emulation.PUSH] == 1
     assert result.refused == [(VA + 8, Reason.CALL)]
     assert result.share == pytest.approx(2 / 3)
