@@ -19,7 +19,8 @@ from orchestrator.config.probes import parse_probe, split_place
 from orchestrator.control import ControlServer, Operation
 from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, UsageError
 from orchestrator.machine.board import Layout
-from orchestrator.machine.channel import PluginChannel
+from orchestrator.machine.channel import Ability, PluginChannel
+from orchestrator.machine.command import HYPERVISOR_CONSOLE
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
@@ -116,6 +117,7 @@ class Observer:
         self._attached = False
         self._skipped: tuple[Refusal, ...] = ()
         self._counted: dict[int, tuple[Placed, Hits]] = {}
+        self._executed: list[dict[str, int]] = []
         self._ram: GuestRam
         self._reader: RingReader
         self._channel: PluginChannel
@@ -370,6 +372,7 @@ class Observer:
                 return
             try:
                 await self._machine.stop()
+                self._executed = await self._count_instructions()
                 if self._options.ftrace and self._job_end is not None and not self._job_has_ended:
                     await self._rescue()
                 await self._take_away(faults)
@@ -383,6 +386,16 @@ class Observer:
             self._write_document()
         if faults:
             raise CheckFailed("\n".join(faults))
+
+    async def _count_instructions(self) -> list[dict[str, int]]:
+        """Instructions that each core has executed, by whose they were; none in real time."""
+        if Ability.DETERMINISTIC not in self._channel.abilities:
+            return []
+        return [
+            {vm.name: core.vm[index] for index, vm in enumerate(self._layout.vms)}
+            | {HYPERVISOR_CONSOLE: core.hypervisor}
+            for core in await self._channel.counters()
+        ]
 
     async def _rescue(self) -> None:
         """Saves ftrace's pages out of the memory of a Linux that cannot hand them over any more."""
@@ -442,6 +455,7 @@ class Observer:
             "probes": [self._document(placed, hits) for _, (placed, hits) in sorted(known.items())],
             "skipped": [_skip(each) for each in self._skipped],
             "profiles": profiles_of(self.guests.values()),
+            "instructions": self._executed,
         }
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self._paths.folder / PROBES_JSON, text.encode())

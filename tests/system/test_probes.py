@@ -227,6 +227,12 @@ def test_every_function_of_the_rtos_at_once(tmp_path: Path) -> None:
     run(tmp_path / "one", RTOS, "rtos:OSTaskSwHook mode=shadow", for_ns=200_000_000)
     (one,) = probes_of(tmp_path / "one")
     assert probes["OSTaskSwHook"] == sum(one["hits"])
+    many, few = (
+        json.loads((tmp_path / name / "run/trace/probes.json").read_text())["instructions"]
+        for name in ("all", "one")
+    )
+    assert [core["rtos"] > 100_000 for core in many] == [False, True]
+    assert many[1]["hypervisor"] - few[1]["hypervisor"] > 50 * sum(probes.values())
 
 
 def test_linux_counts_its_switches_as_the_probe_does(tmp_path: Path) -> None:
