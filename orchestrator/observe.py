@@ -21,6 +21,7 @@ from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, Usa
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import Ability, PluginChannel
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
+from orchestrator.machine.marks import Marks
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
@@ -41,6 +42,7 @@ from orchestrator.trace.postmortem import RESCUED, ReadVirtual, ring_pages
 
 TRACE_FOLDER: Final = "trace"
 PROBES_JSON: Final = "probes.json"
+MARKS_JSON: Final = "marks.json"
 _OWN_EVENTS: Final = sum(
     1 << kind for kind in (Kind.VM_ENTRY, Kind.VM_EXIT, Kind.VCPU_SWITCH, Kind.VIRQ)
 )
@@ -111,6 +113,7 @@ class Observer:
         self._start_is_sync = False
         self._job_end: JobEnd | None = None
         self._job_has_ended = False
+        self._marks: Marks | None = None
         self._armed_ns: int | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
@@ -162,8 +165,13 @@ class Observer:
             await self._at_a_stop()
 
     async def _set_stops(self) -> None:
-        """Has the machine stop where the records begin, and where the job's end is looked for."""
+        """Has the machine stop where records begin, where the job's end is looked for, at marks."""
+        if self._options.mark is not None:
+            mark = place_point(self._options.mark, self._layout, self.guests)
+            self._marks = Marks(self._channel, mark.pa)
         if self._start is None:
+            if self._marks is not None:
+                await self._marks.wait()
             return
         linux = next((vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm)), None)
         if linux is not None and self._options.command is not None:
@@ -203,7 +211,7 @@ class Observer:
         if self._own_stops:
             self._own_stops -= 1
             return True
-        if self._start is None and self._job_end is None:
+        if self._start is None and self._job_end is None and self._marks is None:
             return False
         async with self._lock:
             await self._at_a_stop()
@@ -211,11 +219,17 @@ class Observer:
         return True
 
     async def _at_a_stop(self) -> None:
-        """The machine stands at the start point, or in a call of sync()."""
+        """The machine stands at the start point, in a call of sync(), or at a mark."""
         stack = None if self._job_end is None else await self._job_end.stack()
+        start = None
         if self._start is not None and (stack is None or self._start_is_sync):
-            self._start = None
+            start, self._start = self._start, None
             await self._arm()
+        if self._marks is not None and (start is not None or stack is None):
+            # Marks are waited for from the start on, which may itself be at one.
+            if start is None or start.pa == self._marks.pa:
+                await self._marks.take()
+            await self._marks.wait()
         if self._job_end is not None and stack is not None:
             if self._job_end.is_end(stack):
                 self._job_has_ended = True
@@ -384,6 +398,7 @@ class Observer:
             if lost:
                 faults.append(f"records were lost: {lost}")
             self._write_document()
+            self._write_marks()
         if faults:
             raise CheckFailed("\n".join(faults))
 
@@ -443,6 +458,11 @@ class Observer:
             removed=placed.id not in self.probes.placed,
             profile=profile.key if profile is not None else None,
         )
+
+    def _write_marks(self) -> None:
+        if self._marks is not None:
+            text = json.dumps(self._marks.document(), indent=1) + "\n"
+            write_atomically(self._paths.folder / MARKS_JSON, text.encode())
 
     def _write_document(self) -> None:
         live = {number: (each, None) for number, each in self.probes.placed.items()}

@@ -45,6 +45,8 @@ class BootOptions:
         probes: Placed together with those of the config.
         saved_start: Go on from the saved state of the booted system, made first where it is
             missing. What the run gives is the same; it only comes sooner.
+        mark: A place as "VM:PLACE"; at each execution all instruction counts are read, in no guest
+            time, and kept in the run directory's trace/marks.json. None: nowhere.
         json: The caller prints one JSON object on stdout, so nothing else may go there. The
             session itself never prints; this is for what it hands to the reporter.
     """
@@ -60,6 +62,7 @@ class BootOptions:
     on_records: Callable[[str, NDArray[np.void]], None] | None = None
     probes: tuple[ProbeConfig, ...] = ()
     saved_start: bool = False
+    mark: str | None = None
     json: bool = False
 
     @property

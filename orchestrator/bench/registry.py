@@ -200,6 +200,9 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = MappingProxyType(
     {benchmark.name: benchmark for benchmark in _BENCHMARKS}
 )
 
+RTOS_PHASES: Final = ("switch", "semaphore", "interrupt")
+"""In the order in which images/rtos/benchmarks runs them: each is one window, from mark to mark."""
+
 UNIXBENCH: Final = tuple(each.name for each in _BENCHMARKS if each.group == "unixbench")
 """The tests of the paper's table."""
 

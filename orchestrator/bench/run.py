@@ -19,8 +19,9 @@ from typing import Any
 from orchestrator import session
 from orchestrator.bench.lines import TRACED, Readings, read
 from orchestrator.bench.model import BenchResult
-from orchestrator.bench.registry import Benchmark, DebianProgram
+from orchestrator.bench.registry import RTOS_PHASES, Benchmark, DebianProgram
 from orchestrator.bench.variants import Variant, guest_script
+from orchestrator.bench.window import window
 from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig
 from orchestrator.errors import CheckFailed, UsageError
 from orchestrator.images import sources
@@ -32,6 +33,10 @@ from orchestrator.rundir import RUN_JSON
 GUEST_FOLDER = "/bench"
 LINUX_SWITCH = "__switch_to"
 RTOS_SWITCH = "OSTaskSwHook"
+
+# Executed at both ends of the measured window and nowhere else; see bench.h and the RTOS's main.c.
+LINUX_MARK = "sys_personality"
+RTOS_MARK = "bench_mark"
 
 
 class SilentReporter:
@@ -72,12 +77,12 @@ def run_bench(
     if bench.phase is not None:
         vm: LinuxVm | ElfVm = first_elf(config)
         system = _with_rtos_benchmark(config, variant)
-        options = BootOptions(out=out, until_ready=True)
+        options = BootOptions(out=out, until_ready=True, mark=f"{vm.name}:{RTOS_MARK}")
     else:
         vm = config.linux_vms[0]
         system = _with_programs(config, bench, variant)
         script = guest_script(variant, shlex.join(bench.command))
-        options = BootOptions(out=out, command=("sh", "-c", script))
+        options = BootOptions(out=out, command=("sh", "-c", script), mark=f"{vm.name}:{LINUX_MARK}")
     result = session.boot(system, options, reporter)
     output, errors = _output(result.run_dir, vm, in_rtos=bench.phase is not None)
     if result.exit_code:
@@ -142,7 +147,7 @@ def _with_rtos_benchmark(config: Config, variant: Variant) -> Config:
         first, image=sources.build("rtos-bench"), ready="rtos: bench done", console=True
     )
     # Probes are placed by default when Linux's user space is up; these are over long before.
-    trace = dataclasses.replace(config.trace, arm_at=f"{vm.name}:bench_mark")
+    trace = dataclasses.replace(config.trace, arm_at=f"{vm.name}:{RTOS_MARK}")
     system = dataclasses.replace(config, trace=trace)
     return _with_vm(system, first, vm, variant, place=RTOS_SWITCH)
 
@@ -206,6 +211,12 @@ def _result(
             raise CheckFailed(
                 f"{bench.name}: variant {variant.name} recorded no event; the run is in {run_dir}"
             )
+    measured = window(
+        run_dir,
+        number=RTOS_PHASES.index(bench.phase) if bench.phase else 0,
+        vm=config.vms.index(vm),
+        pin=vm.pin,
+    )
     return BenchResult(
         bench=bench.name,
         variant=variant.name,
@@ -213,6 +224,8 @@ def _result(
         unit=bench.unit,
         operations=round(readings.count * bench.scale),
         elapsed_ns=readings.elapsed_ns,
+        instructions=measured.instructions,
+        probes=measured.probes,
         events=events,
         figures=readings.figures,
         system=_system(config, json.loads((run_dir / RUN_JSON).read_text())),
