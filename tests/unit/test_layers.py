@@ -43,17 +43,19 @@ MAY_IMPORT = {
     # The state of a board and what it depends on; the session makes and loads it.
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
-    "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "terminal"},
+    "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "pytest_plugin", "terminal"},
     "session": EVERYTHING
-    - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"},
+    - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"}
+    - {"pytest_plugin"},
     # Measures by running sessions, as any other caller of them would; what a probe costs by hand,
     # on a board of its own (`bench.board`).
     "bench": GROUND
     | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
     | {"machine", "probe"},
     "terminal": GROUND | {"session"},
-    "commands": EVERYTHING - {"commands", "cli"},
-    "cli": EVERYTHING - {"cli"},
+    "commands": EVERYTHING - {"commands", "cli", "pytest_plugin"},
+    "pytest_plugin": EVERYTHING - {"commands", "cli", "pytest_plugin", "terminal"},
+    "cli": EVERYTHING - {"cli", "pytest_plugin"},
 }
 
 
