@@ -48,7 +48,7 @@ _DELTA_BITS: Final = 27
 _DELTA_MASK: Final = np.uint64((1 << _DELTA_BITS) - 1)
 _MISSED: Final = 0xC000_0000
 """Flags of a page's `commit`: events are missing before it, and their number is behind its data."""
-_COPY_EVENTS: Final = 1 << 19
+_COPY_EVENTS: Final = 1 << 17
 """Events packed at once, so that the memory needed does not grow with the trace."""
 
 

@@ -403,11 +403,15 @@ class _Merge:
         sizes = [len(part.time_ns) for part in parts]
 
         def column(values: list[Any], dtype: type[np.generic]) -> NDArray[Any]:
-            return np.concatenate(values).astype(dtype) if values else np.empty(0, dtype)
+            if len(values) == 1:
+                return np.asarray(values[0].astype(dtype, copy=False))
+            return (
+                np.concatenate(values).astype(dtype, copy=False) if values else np.empty(0, dtype)
+            )
 
         time_ns = column([part.time_ns for part in parts], np.uint64)
         # Stable, and the parts are in order of core: so are equal times.
-        order = np.argsort(time_ns, kind="stable")
+        order = np.argsort(time_ns, kind="stable") if len(parts) > 1 else slice(None)
         linux = self._linux
         return Timeline(
             time_ns=time_ns[order],
@@ -416,9 +420,7 @@ class _Merge:
             source=np.repeat(np.array([part.source for part in parts], np.uint8), sizes)[order],
             offset=column([part.offset for part in parts], np.uint64)[order],
             bytes=column([part.bytes for part in parts], np.uint32)[order],
-            payload=column(self._payload, np.uint8)
-            if len(self._payload) != 1
-            else self._payload[0],
+            payload=column(self._payload, np.uint8),
             formats=dict(sorted(self._formats.items())),
             sources=tuple(self._sources),
             tasks=dict(sorted(self._tasks.items())),
