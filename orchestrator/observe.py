@@ -130,16 +130,25 @@ class Observer:
     def _hypervisor_events(self) -> bool:
         return self._options.hypervisor_events and self._config.machine.hypervisor == "builtin"
 
+    @property
+    def _records(self) -> bool:
+        """Whether something is recorded from the start point on."""
+        return bool(self._config.probes) or self._hypervisor_events
+
     async def attach(self) -> None:
         """Connects to the machine, which has just been started and stands still.
 
         Raises:
             OrchestrateError: The plugin does not answer; a probe or the start point cannot be found.
         """
-        if self._config.probes or self._hypervisor_events:
-            for probe in self._config.probes:
-                resolve(probe, find_guest(self.guests, probe.vm))  # better now than at that instant
+        for probe in self._config.probes:
+            resolve(probe, find_guest(self.guests, probe.vm))  # better now than at that instant
+        if self._records:
             self._start = start_point(self._config, self._layout, self.guests)
+        elif self._options.command is not None:
+            # A run that records nothing stops where others do: so it is the same to the guests.
+            with contextlib.suppress(UsageError):  # a kernel of the user's, without such a place
+                self._start = start_point(self._config, self._layout, self.guests)
         self._ram = ram = self._open.enter_context(GuestRam.of_process(self._machine.pid))
         self._channel = await PluginChannel.connect(self._paths.channel)
         self._open.push_async_callback(self._channel.close)
@@ -241,6 +250,8 @@ class Observer:
         return self._stop_ns is not None and (await self._channel.time()).ns >= self._stop_ns
 
     async def _arm(self) -> None:
+        if not self._records:
+            return
         self._armed_ns = (await self._channel.time()).ns
         if self._hypervisor_events:
             at = HV_TRACE_PA + _EVENTS_OFFSET
@@ -267,7 +278,7 @@ class Observer:
                 raise UsageError("the run is at its end")
             if self._start is not None:
                 raise UsageError(
-                    f"the probes of the config wait for {self._start.text}; try again after that"
+                    f"{self._start.text} was not executed yet, where records begin; try again later"
                 )
             await self._stop_quietly()
             try:
@@ -432,7 +443,7 @@ class Observer:
         self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
 
     async def _take_away(self, faults: list[str]) -> None:
-        if self._start is not None:
+        if self._start is not None and self._records:
             faults.append(
                 f"the probes were never placed: {self._start.text} was not executed; see arm_at "
                 "in [trace]"

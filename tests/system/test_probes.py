@@ -194,6 +194,20 @@ def test_records_begin_and_end_at_the_same_instant_in_every_run(tmp_path: Path) 
     assert kept[0] == kept[1]
 
 
+def test_a_shadow_probe_costs_linux_nothing(tmp_path: Path) -> None:
+    """What Linux's own clock, tick and scheduler show is the same with thousands of hits and none."""
+    job = "for i in 1 2 3 4; do ls / | cat >/dev/null; done; grep now /proc/timer_list; cat /proc/stat"
+    said = []
+    for name, probes in (("with", ("linux:_raw_spin_lock* mode=shadow",)), ("without", ())):
+        _, heard = run(
+            tmp_path / name, LINUX.format(kernel="armmp"), *probes, command=("sh", "-c", job)
+        )
+        said.append((heard.output, (tmp_path / name / "run/linux.log").read_bytes()))
+    assert sum(sum(each["hits"]) for each in probes_of(tmp_path / "with")) > 2000
+    assert said[0] == said[1]
+    assert b"now at" in said[0][0]
+
+
 def test_a_thousand_probes_in_linux_at_once(tmp_path: Path) -> None:
     """The guest works on; every hit is recorded by both observers; the bytes are put back."""
     patterns = ("sys_*", "vfs_*", "tcp_*", "do_*", "ip*")
