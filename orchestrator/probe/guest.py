@@ -129,9 +129,10 @@ class View:
             TranslationFault: The place is not mapped.
         """
         function = self.guest.symbols.at(va)
-        start = function[0].va if function is not None else va
+        start = function[0].va if function is not None else va & ~1
         if self.encoding(va) is not Encoding.T32:
-            start = max(start, va - _NEIGHBOURHOOD)
+            aligned = va & ~3
+            start = aligned if function is None else max(start, aligned - _NEIGHBOURHOOD)
         data = self.mmu.read(start, va + _WORD_BYTES - start)
         with contextlib.suppress(TranslationFault):
             data += self.mmu.read(va + _WORD_BYTES, _NEIGHBOURHOOD)

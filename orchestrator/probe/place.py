@@ -130,10 +130,10 @@ def _look(view: View, va: int, *, hvc: bool) -> tuple[Code, int, Operation | Non
         return GONE
     try:
         code = view.code(va)
-        reason = _no_code(code)
+        around, at = view.around(va)
+        reason = _no_code(code, around, at)
         if reason or not hvc:
             return reason or (code, _size(code), None)
-        around, at = view.around(va)
     except TranslationFault as fault:
         return fault.message
     decoded = instruction.check(around, at, va=va, thumb=code.encoding is Encoding.T32)
@@ -142,13 +142,15 @@ def _look(view: View, va: int, *, hvc: bool) -> tuple[Code, int, Operation | Non
     return code, _size(code), decoded
 
 
-def _no_code(code: Code) -> str:
-    """Why there is no instruction; "": there is one."""
+def _no_code(code: Code, around: bytes, at: int) -> str:
+    """Why no instruction begins there; "": one does."""
     if code.encoding is Encoding.DATA:
         return f"{code.data[:4].hex()} is literal data, not code"
-    if code.va % (2 if code.encoding is Encoding.T32 else 4):
-        return f"no {code.encoding.value} instruction begins at such an address"
-    return ""
+    start = 0
+    while start < at:
+        first = int.from_bytes(around[start : start + 2], "little")
+        start += 4 if code.encoding is Encoding.A32 or instruction.is_long(first) else 2
+    return "" if start == at else "it is in the middle of an instruction"
 
 
 def _size(code: Code) -> int:

@@ -23,6 +23,8 @@ from orchestrator.mmu import Mmu, Registers
 from orchestrator.probe.arm import Hits, hvc
 from orchestrator.probe.fetch import compile_fetch
 from orchestrator.probe.guest import Guest, View, literals
+from orchestrator.probe.offline import image_views
+from orchestrator.probe.place import Place, Refusal, find
 from orchestrator.probe.spec import resolve
 from orchestrator.probe.table import FetchTable, Numbers
 
@@ -117,6 +119,63 @@ def guest_of(elf: Path) -> Guest:
 def test_a_probe_that_cannot_be_is_refused_with_the_reason(elf: Path, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         resolve(parse_probe(text), guest_of(elf))
+
+
+@pytest.mark.parametrize("mode", ["hvc", "shadow"])
+def test_places_in_thumb_code_are_where_the_disassembler_has_instructions(
+    tmp_path: Path, mode: str
+) -> None:
+    """An HVC has 32 bits: 16-bit instructions and IT blocks are refused, with what works nearby."""
+    (tmp_path / "t.c").write_text(
+        "int far[9];\n__attribute__((noinline)) int f(int x, int y) { return x * 0x12345678 + y; }\n"
+        "int g(int x, int y) { if (x > 3) y += 7; else y -= 2; return f(y, 9) + far[x]; }\n"
+        "void _start(void) { far[1] = g(far[0], far[2]); }\n"
+    )
+    flags = ("-mthumb", "-mcpu=cortex-a15", "-g", "-O2", "-nostdlib", "-static")
+    subprocess.run((tool("gcc"), *flags, "-o", tmp_path / "t.elf", tmp_path / "t.c"), check=True)
+    guest = guest_of(tmp_path / "t.elf")
+    listing = subprocess.run(
+        (tool("objdump"), "-d", "--disassemble=g", tmp_path / "t.elf"),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    rows = [line.split("\t") for line in listing.splitlines() if line.startswith("   ")]
+    instructions = {
+        int(row[0].strip(" :"), 16): (len(row[1].replace(" ", "")) // 2, row[2])
+        for row in rows
+        if ".word" not in row[2]
+    }
+    blocks = [va for va, (_, name) in instructions.items() if name.startswith("it")]
+    function = guest.symbols.find("g")
+    view = image_views({"t": guest})["t"]
+    possible = {}
+    for va in range(function.va, guest.symbols.end_of(function), 2):
+        (wanted,) = resolve(parse_probe(f"t:{va:#x} mode={mode}"), guest)
+        found = find(wanted, view)
+        if isinstance(found, Place):
+            possible[va] = found.size
+        elif va not in instructions:
+            assert "middle" in found.reason or "literal" in found.reason
+        elif va in blocks:
+            assert "IT block" in found.reason
+            assert found.nearest
+    sizes = {va: size for va, (size, _) in instructions.items()}
+    if mode == "hvc":
+        sizes = {va: size for va, size in sizes.items() if size == 4}
+    assert possible == sizes
+    assert len(set(sizes.values())) == (1 if mode == "hvc" else 2)
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3, 70])
+def test_no_instruction_of_a32_begins_at_an_odd_address(elf: Path, offset: int) -> None:
+    guest = guest_of(elf)
+    va = guest.symbols.find("choice").va + offset
+    for mode in ("hvc", "shadow"):
+        (wanted,) = resolve(parse_probe(f"t:{va:#x} mode={mode}"), guest)
+        found = find(wanted, image_views({"t": guest})["t"])
+        assert isinstance(found, Refusal)
+        assert "middle of an instruction" in found.reason
 
 
 def test_a_pattern_is_a_probe_for_each_function(elf: Path) -> None:
