@@ -52,6 +52,7 @@ def run_bench(
     variant: Variant,
     *,
     out: Path,
+    saved_start: bool = False,
     reporter: Reporter | None = None,
 ) -> BenchResult:
     """Measures one benchmark in one variant of a system.
@@ -61,6 +62,8 @@ def run_bench(
         bench: What runs.
         variant: How it is observed.
         out: Run directory to make.
+        saved_start: Go on from the saved state of the booted system where that can be: the result
+            is the same and comes sooner. A benchmark of the RTOS is over before that state.
         reporter: Hears how the run goes; None: nobody does.
 
     Returns:
@@ -82,7 +85,12 @@ def run_bench(
         vm = config.linux_vms[0]
         system = _with_programs(config, bench, variant)
         script = guest_script(variant, shlex.join(bench.command))
-        options = BootOptions(out=out, command=("sh", "-c", script), mark=f"{vm.name}:{LINUX_MARK}")
+        options = BootOptions(
+            out=out,
+            command=("sh", "-c", script),
+            mark=f"{vm.name}:{LINUX_MARK}",
+            saved_start=saved_start,
+        )
     result = session.boot(system, options, reporter)
     output, errors = _output(result.run_dir, vm, in_rtos=bench.phase is not None)
     if result.exit_code:

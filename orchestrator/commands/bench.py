@@ -172,7 +172,7 @@ def _measure(
     for bench, variant in tqdm(pairs, unit="run", disable=None):
         place = out / "runs" / f"{bench.name}-{variant.name}"
         try:
-            results.append(run_bench(config, bench, variant, out=place))
+            results.append(run_bench(config, bench, variant, out=place, saved_start=True))
         except (CheckFailed, GuestError, MachineError, PhaseTimeout) as error:
             failures[bench.name, variant.name] = error
             tqdm.write(
