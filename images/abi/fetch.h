@@ -20,20 +20,70 @@ struct fetch_state {
     void *context;
 };
 
+/*
+ * An observer may have a shorter way to a register, or to memory that it has just looked up: where
+ * [va, va + bytes) lies for it, or NULL.
+ */
+#ifndef FETCH_REGISTER
+#define FETCH_REGISTER(state, n) ((state)->reg[n])
+#endif
+#ifndef FETCH_KNOWN
+#define FETCH_KNOWN(state, va, bytes) ((const void *)0)
+#endif
+
 /* Words that the result takes. */
 static inline uint32_t fetch_words(const struct trace_fetch *fetch)
 {
     return fetch->derefs ? (fetch->bytes + 3u) / 4u : 1u;
 }
 
-/* A string may end just before a page that is not mapped: up to the NUL byte by byte. */
-static inline bool fetch_string(const struct fetch_state *state, uint32_t va, uint8_t *to,
+/* One to four bytes. */
+static inline bool fetch_word(const struct fetch_state *state, uint32_t va, uint32_t *to,
+                              uint32_t bytes)
+{
+    const void *known = FETCH_KNOWN(state, va, bytes);
+
+    if (known && bytes == 4 && !(va & 3))
+        *to = *(const uint32_t *)known;
+    else if (known && bytes == 1)
+        *to = *(const uint8_t *)known;
+    else
+        return state->read(state->context, va, to, bytes);
+    return true;
+}
+
+/* Cuts a string at its NUL; false: there is none in these words. */
+static inline bool fetch_cut(uint32_t *word, uint32_t words)
+{
+    for (uint32_t i = 0; i < words; i++) {
+        uint32_t nul = (word[i] - 0x01010101u) & ~word[i] & 0x80808080u;
+
+        if (!nul)
+            continue;
+        word[i] &= ((nul & -nul) >> 7) - 1u; /* what is below the first NUL byte */
+        for (i++; i < words; i++)
+            word[i] = 0;
+        return true;
+    }
+    return false;
+}
+
+/* A string may end just before a page that is not mapped: then up to the NUL byte by byte. */
+static inline bool fetch_string(const struct fetch_state *state, uint32_t va, uint32_t *to,
                                 uint32_t bytes)
 {
-    for (uint32_t i = 0; i < bytes; i++) {
-        if (!state->read(state->context, va + i, to + i, 1))
+    uint8_t *byte = (uint8_t *)to;
+
+    if ((va & 0xfffu) + bytes <= 0x1000u) {
+        if (!state->read(state->context, va, to, bytes))
             return false;
-        if (!to[i])
+        fetch_cut(to, (bytes + 3u) / 4u);
+        return true;
+    }
+    for (uint32_t i = 0; i < bytes; i++) {
+        if (!state->read(state->context, va + i, byte + i, 1))
+            return false;
+        if (!byte[i])
             break;
     }
     return true;
@@ -42,20 +92,53 @@ static inline bool fetch_string(const struct fetch_state *state, uint32_t va, ui
 static inline bool fetch_value(const struct fetch_state *state, const struct trace_fetch *fetch,
                                uint32_t *to)
 {
-    uint32_t at = fetch->value + (fetch->base < TRACE_BASE_NONE ? state->reg[fetch->base] : 0);
-    uint32_t last = fetch->derefs - 1u;
+    uint32_t at = fetch->value;
+    const int32_t *offset = fetch->offset;
+    uint32_t left = fetch->derefs;
 
-    if (!fetch->derefs) {
+    if (fetch->base < TRACE_BASE_NONE)
+        at += FETCH_REGISTER(state, fetch->base);
+    if (!left) {
         *to = at;
         return true;
     }
-    for (uint32_t i = 0; i < last; i++)
-        if (!state->read(state->context, at + (uint32_t)fetch->offset[i], &at, sizeof(at)))
+    for (; left > 1; left--)
+        if (!fetch_word(state, at + (uint32_t)*offset++, &at, sizeof(at)))
             return false;
-    at += (uint32_t)fetch->offset[last];
+    at += (uint32_t)*offset;
     if (fetch->flags & TRACE_FETCH_STRING)
-        return fetch_string(state, at, (uint8_t *)to, fetch->bytes);
+        return fetch_string(state, at, to, fetch->bytes);
+    if (fetch->bytes <= 4)
+        return fetch_word(state, at, to, fetch->bytes);
     return state->read(state->context, at, to, fetch->bytes);
+}
+
+/* Loads through what an observer finds at once: nearly every one. False: look at it again. */
+static inline bool fetch_quickly(const struct fetch_state *state, const struct trace_fetch *fetch,
+                                 uint32_t *to)
+{
+    uint32_t at = fetch->value, left = fetch->derefs, bytes = 4;
+    const int32_t *offset = fetch->offset;
+
+    if (fetch->flags || fetch->bytes > 4)
+        return false;
+    if (fetch->base < TRACE_BASE_NONE)
+        at += FETCH_REGISTER(state, fetch->base);
+    while (left) {
+        const void *known;
+
+        at += (uint32_t)*offset++;
+        if (--left == 0)
+            bytes = fetch->bytes;
+        known = FETCH_KNOWN(state, at, bytes);
+        if (!known || at & (bytes - 1u))
+            return false;
+        at = bytes == 4   ? *(const uint32_t *)known
+             : bytes == 1 ? *(const uint8_t *)known
+                          : *(const uint16_t *)known;
+    }
+    *to = at;
+    return true;
 }
 
 /*
@@ -65,22 +148,29 @@ static inline bool fetch_value(const struct fetch_state *state, const struct tra
 static inline void fetch_all(const struct fetch_state *state, const struct trace_fetch *fetch,
                              uint32_t count, struct trace_record *record)
 {
-    uint32_t used = 0;
+    uint32_t used = 0, valid = 0;
 
-    record->valid = 0;
-    for (; count && used + fetch_words(fetch) <= TRACE_WORDS; count--, fetch++) {
-        uint32_t words = fetch_words(fetch);
+    for (; count && used < TRACE_WORDS; count--, fetch++) {
         uint32_t *to = &record->word[used];
+        uint32_t words;
 
+        if (fetch_quickly(state, fetch, to)) {
+            valid |= 1u << used++;
+            continue;
+        }
+        words = fetch_words(fetch);
+        if (used + words > TRACE_WORDS)
+            break;
         for (uint32_t i = 0; i < words; i++)
             to[i] = 0;
         if (fetch_value(state, fetch, to))
-            record->valid |= ((1u << words) - 1u) << used;
+            valid |= ((1u << words) - 1u) << used;
         else
             for (uint32_t i = 0; i < words; i++)
                 to[i] = 0;
         used += words;
     }
+    record->valid = valid;
     record->words = (uint8_t)used;
 }
 

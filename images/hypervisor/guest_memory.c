@@ -11,6 +11,9 @@
 #define PAR_ATTR_DEVICE(par) (((par) >> 56 & 0xf0) == 0)
 #define PAR_STATUS(par) ((uint32_t)(par) >> 1 & 0x3f)
 #define TTBCR_EAE (1u << 31)
+#define SECTION_BYTES 0x100000u
+#define SECTION_MASK 0x40403u /* kind, and AP[0] */
+#define SECTION_READABLE 0x402u
 #define SCTLR_M (1u << 0)
 #define SCTLR_A (1u << 1)
 
@@ -117,35 +120,61 @@ bool guest_strict(uint32_t va, enum guest_access how)
     return !(par & PAR_FAULT) && PAR_ATTR_DEVICE(par);
 }
 
+/*
+ * Look up the page of `va`, for reading and only if it is RAM of the VM. A section that PL1 may read,
+ * with or without SCTLR.AFE, is plain enough not to ask the MMU, and is kept whole: kernels map
+ * nearly all of their data with them.
+ */
+const struct guest_stretch *guest_lookup(struct guest_reader *reader, uint32_t va)
+{
+    const struct vm *vm = reader->vm;
+    uint32_t ttbcr = read_TTBCR(), pa;
+    struct guest_stretch *page;
+
+    if (!(ttbcr & TTBCR_EAE) && read_SCTLR() & SCTLR_M) {
+        uint32_t entry = first_level(vm, va, ttbcr), end;
+        struct guest_stretch *in = &reader->section;
+
+        if ((entry & SECTION_MASK) == SECTION_READABLE &&
+            read_DACR() >> 2 * (entry >> 5 & 15) & 1 &&
+            vm_ram_pa(vm, entry & ~(SECTION_BYTES - 1), &pa) &&
+            vm_ram_pa(vm, entry | (SECTION_BYTES - 1), &end)) {
+            in->va = va & ~(SECTION_BYTES - 1);
+            in->bytes = SECTION_BYTES;
+            in->pa = pa;
+            return in;
+        }
+    }
+    if (!guest_pa(vm, va, GUEST_READ, &pa) || pa - vm->ram_pa >= vm->ram_bytes)
+        return NULL;
+    page = &reader->page[va / PAGE_BYTES % READER_PAGES];
+    page->va = va & ~(PAGE_BYTES - 1);
+    page->bytes = PAGE_BYTES;
+    page->pa = pa & ~(PAGE_BYTES - 1);
+    return page;
+}
+
 /* RAM of the guest only, never a device. Across a page the pages are looked up one by one. */
 bool guest_read(void *context, uint32_t va, void *to, uint32_t bytes)
 {
     struct guest_reader *reader = context;
+    uint8_t *byte = to;
 
     while (bytes) {
         uint32_t left = PAGE_BYTES - (va & (PAGE_BYTES - 1));
         uint32_t now = bytes < left ? bytes : left;
+        const uint8_t *from = guest_find(reader, va, now);
 
-        if ((va ^ reader->page_va) & ~(PAGE_BYTES - 1) || !reader->page_va) {
-            const struct hv_vm *c = reader->vm->config;
-            uint32_t pa;
-
-            if (!guest_pa(reader->vm, va, GUEST_READ, &pa) || pa - (uint32_t)c->ram_pa >= c->ram_bytes)
-                return false;
-            reader->page_va = va | 1;
-            reader->page_pa = pa & ~(PAGE_BYTES - 1);
-        }
-        const uint8_t *from = (const uint8_t *)(reader->page_pa | (va & (PAGE_BYTES - 1)));
-        if (now == 4 && !((uint32_t)from & 3)) {
-            uint32_t word = *(const uint32_t *)from;
-
-            __builtin_memcpy(to, &word, 4);
-        } else {
-            memcpy(to, from, now);
-        }
+        if (!from)
+            return false;
         va += now;
-        to = (uint8_t *)to + now;
         bytes -= now;
+        if (!(((uint32_t)from | (uint32_t)byte | now) & 3))
+            for (; now; now -= 4, from += 4, byte += 4)
+                *(uint32_t *)byte = *(const uint32_t *)from;
+        else
+            for (; now; now--)
+                *byte++ = *from++;
     }
     return true;
 }

@@ -275,11 +275,44 @@ void smccc_call(struct vcpu *vcpu);
 
 /* guest_memory.c: a guest's memory as the guest sees it */
 enum guest_access { GUEST_READ, GUEST_WRITE, GUEST_READ_USER, GUEST_WRITE_USER };
+/* A stretch of guest memory that was looked up: a page, or a section. bytes 0: none yet. */
+struct guest_stretch {
+    uint32_t va, bytes, pa;
+};
+/* The stretches looked up last: a section, and pages by their number. */
+#define READER_PAGES 4u
 struct guest_reader {
     const struct vm *vm;
-    uint32_t page_va; /* the page looked up last; 0: none yet */
-    uint32_t page_pa;
+    struct guest_stretch section;
+    struct guest_stretch page[READER_PAGES];
 };
+
+static inline void guest_reader_init(struct guest_reader *reader, const struct vm *vm)
+{
+    reader->vm = vm;
+    reader->section.bytes = 0;
+    for (uint32_t i = 0; i < READER_PAGES; i++)
+        reader->page[i].bytes = 0;
+}
+
+const struct guest_stretch *guest_lookup(struct guest_reader *reader, uint32_t va);
+
+/* Where [va, va + bytes) lies; NULL: not in one page that can be read. bytes: at most a page. */
+static inline const void *guest_find(struct guest_reader *reader, uint32_t va, uint32_t bytes)
+{
+    const struct guest_stretch *in = &reader->section;
+
+    if (va - in->va >= in->bytes) {
+        in = &reader->page[va / PAGE_BYTES % READER_PAGES];
+        if (va - in->va >= in->bytes) {
+            in = guest_lookup(reader, va);
+            if (!in)
+                return NULL;
+        }
+    }
+    return va - in->va <= in->bytes - bytes ? (const void *)(in->pa + (va - in->va)) : NULL;
+}
+
 bool guest_pa(const struct vm *vm, uint32_t va, enum guest_access how, uint32_t *pa);
 bool guest_strict(uint32_t va, enum guest_access how);
 bool guest_read(void *reader, uint32_t va, void *to, uint32_t bytes);
@@ -291,6 +324,7 @@ struct emulation_operand;
 void trace_init(void);
 void trace_core_init(struct core *core);
 struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm);
+void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core);
 void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core);
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
 void trace_switch(const struct vcpu *old, const struct vcpu *next);
@@ -314,6 +348,7 @@ void device_abort(struct vcpu *vcpu, uint32_t va, uint32_t ipa, bool write);
 /* string.c */
 void *memcpy(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
+void __aeabi_memclr4(void *to, size_t bytes);
 
 /* entry.S */
 extern char hyp_vectors[], secondary_start[];

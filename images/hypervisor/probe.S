@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HVC of a guest with an immediate: which probe it is, and a short way for the probes there are most
- * of, at the entry of a function that begins with a push, counted but not recorded here. Other
- * probes, and any push that is not quite so simple, go the long way through trace.c and emulate.c,
- * which can do all of it: nothing has changed by then.
+ * of, at the entry of a function that begins with a push. What is to be recorded is recorded first.
+ * Other probes, and any push that is not quite so simple, go the long way through trace.c and
+ * emulate.c, which can do all of it: nothing else has changed by then.
  *
  * In: r0 = vCPU, its registers stored in it, r1 = HSR, r3 = core, r4 = pc, r5 = cpsr.
  * The offsets are asserted in trace.c.
@@ -27,6 +27,7 @@
     .equ MAX_PROBES, 8192
     .equ EMULATE_PUSH, 24               @ and the others, up to 27
     .equ EMULATE_AL, 14
+    .equ RECORD, 4
     .equ LINK, 8 << 16
     .equ IN_IRQ, 1 << 7                 @ a bit of cond that is free
     .equ CPSR_E, 1 << 9
@@ -54,8 +55,11 @@ guest_probe:
     cmpeq   r6, r4
     bne     no_probe
 
-    @ A push of A32 code, and not to be recorded: no flags.
+    @ A push of A32 code: no flags. The record comes first, it tells of what is before.
     lsr     r8, r8, #16
+    tst     r8, #RECORD
+    bne     record
+recorded:
     bic     r8, r8, #3 << 8
     cmp     r8, #EMULATE_PUSH << 8
     bne     long_way
@@ -196,6 +200,19 @@ long_way:
     eret
 1:  bl      schedule
     b       enter_guest
+
+record:
+    str     r4, [r0, #VCPU_PC]
+    mov     r10, r0
+    mov     r11, r3
+    mov     r1, r7
+    mov     r2, r3
+    bl      trace_record                @ vCPU, probe, core
+    mov     r0, r10
+    mov     r3, r11
+    ldr     r9, [r0, #VCPU_VM]
+    bic     r8, r8, #RECORD
+    b       recorded
 
 no_probe:
     bl      trace_hvc

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two functions that the compiler may call by itself. */
+/* The functions that the compilers may call by themselves; the last one clang. */
 #include "hypervisor.h"
 
 void *memcpy(void *to, const void *from, size_t bytes)
@@ -31,4 +31,9 @@ void *memset(void *to, int value, size_t bytes)
     for (; bytes; bytes--)
         *(volatile uint8_t *)d++ = (uint8_t)value;
     return to;
+}
+
+void __aeabi_memclr4(void *to, size_t bytes)
+{
+    memset(to, 0, bytes);
 }

@@ -7,8 +7,20 @@
  * but for the doorbell: a QEMU with the plugin holds the core there until a full ring has room.
  */
 #include "emulation.h"
-#include "fetch.h"
 #include "hypervisor.h"
+
+/* For fetch.h: the state's context is a reader, its registers are the vCPU's. */
+struct hit_reader {
+    struct guest_reader memory;
+    struct vcpu *vcpu;
+};
+#define FETCH_REGISTER(state, n) hit_register(((const struct hit_reader *)(state)->context)->vcpu, n)
+#define FETCH_KNOWN(state, va, bytes) guest_find((state)->context, va, bytes)
+static inline uint32_t hit_register(struct vcpu *vcpu, uint32_t n)
+{
+    return n == 15 ? vcpu->pc : n == 16 ? vcpu->cpsr : reg_read(vcpu, n);
+}
+#include "fetch.h"
 
 #define TICK_SHIFT 4 /* 62.5 MHz: 16 ns a tick of the counter */
 #define DOORBELL 0xe320f0ff /* DBG #15: a hint without effect of its own */
@@ -79,7 +91,7 @@ static void commit(struct trace_ring *ring)
 }
 
 /* Room for a record and for one that tells of those lost before it; NULL: lost as well. */
-static struct trace_record *reserve_full(struct core *core)
+static __attribute__((noinline)) struct trace_record *reserve_full(struct core *core)
 {
     struct trace_ring *ring = core->ring;
     uint32_t wanted = core->lost ? 2 : 1;
@@ -110,7 +122,7 @@ static struct trace_record *reserve_full(struct core *core)
 }
 
 /* The next record with its time and origin; commit() shows it to the reader. */
-static struct trace_record *reserve(struct core *core, uint32_t kind, const struct vcpu *vcpu,
+static inline struct trace_record *reserve(struct core *core, uint32_t kind, const struct vcpu *vcpu,
                                     uint32_t id)
 {
     struct trace_ring *ring = core->ring;
@@ -178,28 +190,34 @@ static bool within_limit(struct trace_probe *probe)
     return true;
 }
 
-static __attribute__((noinline)) void record_hit(struct core *core, struct vcpu *vcpu, struct trace_probe *probe, uint32_t id)
+void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
-    struct guest_reader reader = {.vm = vcpu->vm};
-    struct fetch_state state = {.read = guest_read, .context = &reader};
+    struct hit_reader reader;
+    struct fetch_state state;
     uint64_t now_ns = read_CNTPCT() << TICK_SHIFT;
     struct trace_record *record;
 
-    if (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns) ||
-        (probe->limit && !within_limit(probe)))
+    if ((probe->from_ns | probe->until_ns) &&
+        (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns)))
         return;
-    record = reserve(core, TRACE_PROBE, vcpu, id);
+    if (probe->limit && !within_limit(probe))
+        return;
+    record = reserve(core, TRACE_PROBE, vcpu, (uint32_t)(probe - core->probes));
     if (!record)
         return;
     record->pc = vcpu->pc;
-    record->lr = reg_read(vcpu, 14);
-    record->sp = reg_read(vcpu, 13);
+    if ((vcpu->cpsr & CPSR_MODE) == MODE_SVC) {
+        record->lr = read_lr_svc();
+        record->sp = read_sp_svc();
+    } else {
+        record->lr = reg_read(vcpu, 14);
+        record->sp = reg_read(vcpu, 13);
+    }
     record->cpsr = vcpu->cpsr;
-    __builtin_memcpy(state.reg, vcpu->r, sizeof(vcpu->r));
-    state.reg[13] = record->sp;
-    state.reg[14] = record->lr;
-    state.reg[15] = vcpu->pc;
-    state.reg[16] = vcpu->cpsr;
+    reader.vcpu = vcpu;
+    guest_reader_init(&reader.memory, vcpu->vm);
+    state.read = guest_read;
+    state.context = &reader;
     fetch_all(&state, &fetches[probe->first_fetch], probe->fetch_count, record);
     commit(core->ring);
 }
@@ -210,9 +228,10 @@ static __attribute__((noinline)) void record_hit(struct core *core, struct vcpu 
  */
 static void unclaimed(struct vcpu *vcpu, uint32_t imm)
 {
-    struct guest_reader reader = {.vm = vcpu->vm};
+    struct guest_reader reader;
     uint32_t word;
 
+    guest_reader_init(&reader, vcpu->vm);
     if (!guest_read(&reader, vcpu->pc, &word, sizeof(word)) || word == HVC_A32(imm) ||
         (word << 16 | word >> 16) == HVC_T32(imm))
         inject_undefined(vcpu);
@@ -223,8 +242,6 @@ void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct
 {
     vcpu->pc = pc;
     probe->hits[core->id]++;
-    if (probe->flags & TRACE_PROBE_RECORD)
-        record_hit(core, vcpu, probe, (uint32_t)(probe - core->probes));
     emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
 }
 
@@ -236,9 +253,12 @@ struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm)
 
     vcpu->pc -= 4;
     if (imm >= TRACE_MAX_PROBES ||
-        (probe->state | (uint32_t)probe->vm << 8) != vcpu->vm->probe_key || probe->va != vcpu->pc)
+        (probe->state | (uint32_t)probe->vm << 8) != vcpu->vm->probe_key || probe->va != vcpu->pc) {
         unclaimed(vcpu, imm);
-    else
+    } else {
+        if (probe->flags & TRACE_PROBE_RECORD)
+            trace_record(vcpu, probe, core);
         trace_hit(vcpu, probe, vcpu->pc, core);
+    }
     return core->resched ? schedule() : vcpu;
 }
