@@ -372,10 +372,13 @@ static int read_job(char *words[JOB_MAX_WORDS + 1])
 }
 
 /* Whether that went well, or nothing is to be traced; else the program has said what failed. */
-static bool trace(char *what)
+static bool trace(char *what, int out)
 {
     char *const words[] = {"/usr/sbin/trace", what, NULL};
-    return access(TRACE_PATH, F_OK) || !run(words);
+    if (access(TRACE_PATH, F_OK))
+        return true;
+    pid_t pid = start(words, STDIN_FILENO, out, STDERR_FILENO);
+    return pid > 0 && !exit_code(pid);
 }
 
 /* What a job needs before it can run. Returns whether this VM can run one. */
@@ -393,7 +396,7 @@ static bool prepare_jobs(int ports[PORT_COUNT])
         say("orchestrate: error: virtio ports: %s\n", strerror(-status));
         return false;
     }
-    return trace("start");
+    return trace("start", STDOUT_FILENO);
 }
 
 static void run_job(char *const words[], const int ports[PORT_COUNT])
@@ -415,7 +418,8 @@ static void run_job(char *const words[], const int ports[PORT_COUNT])
     close(out[1]);
     close(err[1]);
     int status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
-    if (!trace("save"))
+    /* What it writes is the beginning of the archive of results. */
+    if (!trace("save", ports[PORT_RESULTS]))
         return;
     sync();
     if (!status)

@@ -133,13 +133,17 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
 
 def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
     """The pages of all CPUs one after another, and the events in them by CPU."""
-    paths = {int(path.stem[3:]): path for path in folder.glob("cpu*.raw")}
-    pages = np.empty(sum(path.stat().st_size for path in paths.values()), np.uint8)
+    # cpu0.stats of each CPU, and its pages in pieces: cpu0.0000.raw and so on.
+    pieces = sorted(folder.glob("cpu*.raw"))
+    cpus = {int(path.name.partition(".")[0][3:]) for path in folder.glob("cpu*.*")}
+    pages = np.empty(sum(path.stat().st_size for path in pieces), np.uint8)
     events, at = {}, 0
-    for cpu, path in sorted(paths.items()):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.readinto(pages[at : at + size].data)
+    for cpu in sorted(cpus):
+        size = 0
+        for path in pieces:
+            if path.name.startswith(f"cpu{cpu}."):
+                with path.open("rb") as file:
+                    size += file.readinto(pages[at + size :].data)
         decoded = decode_pages(pages[at : at + size])
         events[cpu] = RingEvents(
             time=decoded.time,

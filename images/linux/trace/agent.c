@@ -7,7 +7,8 @@
  *     set PATH VALUE       start: write VALUE to the file PATH of the instance
  *     keep PATH            save: the event formats below the directory PATH of tracefs
  *
- * What it saves is in /results/trace; the host decodes it (orchestrator/trace/linux.py). Nothing is
+ * What it saves is in /results/trace, except the pages of the rings: they are much, and go to stdout
+ * as members of a tar archive, to which init adds the results. The host decodes it (orchestrator/trace/linux.py). Nothing is
  * interpreted here. Tracing ends before the first file is saved, so that saving is not traced.
  */
 #include <errno.h>
@@ -22,7 +23,8 @@
 #include "trace.h"
 
 #define CONFIG_PATH "/etc/trace"
-#define SAVED "/results/trace"
+#define FOLDER "trace"
+#define SAVED RESULTS "/" FOLDER
 #define MAX_LINE 4096
 #define OPEN_DIRECTORIES 16
 
@@ -156,12 +158,12 @@ static int save(void)
     for (size_t i = 0; !status && i < sizeof(files) / sizeof(files[0]); i++)
         status = copy_file(files[i][0], files[i][1]);
     if (status || (status = each_line(keep)) || (status = clock_in_use(clock, sizeof(clock))) ||
-        (status = save_rings(instance, SAVED)))
+        (status = save_rings(instance, FOLDER)))
         return status;
     snprintf(path, sizeof(path), "%s/trace_clock", instance);
     if ((status = copy_file(path, SAVED "/trace_clock")))
         return status;
-    return save_clock_evidence(clock, SAVED "/clock");
+    return save_clock_evidence(clock, FOLDER "/clock");
 }
 
 int main(int argc, char *argv[])

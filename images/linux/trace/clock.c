@@ -91,7 +91,7 @@ int save_clock_evidence(const char *clock, const char *to)
     int status = prepare(clock);
     if (status)
         return status;
-    snprintf(path, sizeof(path), "%s/brackets", to);
+    snprintf(path, sizeof(path), RESULTS "/%s/brackets", to);
     FILE *out = fopen(path, "w");
     if (!out)
         return failed(errno, "%s", path);

@@ -10,6 +10,7 @@
 #include "trace.h"
 
 #define COPY_BYTES 65536
+#define PIECE_PAGES 256 /* of a ring, in one member of the archive */
 
 int failed(int error, const char *format, ...)
 {
@@ -48,25 +49,22 @@ static int write_all(int fd, const char *data, size_t length)
     return 0;
 }
 
-static int copy(int in, int out, size_t step)
+static int copy(int in, int out)
 {
-    static char buffer[COPY_BYTES] __attribute__((aligned(4096)));
+    static char buffer[COPY_BYTES];
+    ssize_t got;
 
-    for (;;) {
-        ssize_t got = read(in, buffer, step);
-        if (got == 0 || (got < 0 && errno == EAGAIN)) /* EAGAIN: the ring is empty */
-            return 0;
-        if (got < 0)
-            return -errno;
+    while ((got = read(in, buffer, sizeof(buffer))) > 0) {
         int status = write_all(out, buffer, (size_t)got);
         if (status)
             return status;
     }
+    return got < 0 ? -errno : 0;
 }
 
-static int copy_in_steps(const char *from, const char *to, size_t step)
+int copy_file(const char *from, const char *to)
 {
-    int in = open(from, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
     if (in < 0)
         return failed(errno, "%s", from);
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -75,34 +73,79 @@ static int copy_in_steps(const char *from, const char *to, size_t step)
         close(in);
         return failed(error, "%s", to);
     }
-    int status = copy(in, out, step);
+    int status = copy(in, out);
     close(in);
     close(out);
     return status ? failed(-status, "%s", from) : 0;
 }
 
-int copy_file(const char *from, const char *to)
+/* The head of a ustar member (POSIX.1-2017, pax): octal numbers as text, and a sum of all bytes. */
+static int put_head(const char *name, size_t size)
 {
-    return copy_in_steps(from, to, COPY_BYTES);
+    struct {
+        char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
+        char magic[8], rest[247];
+    } head = {.mode = "0000644", .uid = "0000000", .gid = "0000000", .mtime = "00000000000",
+              .checksum = "        ", .type = '0', .magic = "ustar"};
+    unsigned sum = 0;
+
+    _Static_assert(sizeof(head) == 512, "a block of the archive");
+    memcpy(head.magic + 6, "00", 2);
+    memset(head.checksum, ' ', sizeof(head.checksum));
+    snprintf(head.name, sizeof(head.name), "%s", name);
+    snprintf(head.size, sizeof(head.size), "%011zo", size);
+    for (size_t i = 0; i < sizeof(head); i++)
+        sum += ((unsigned char *)&head)[i];
+    snprintf(head.checksum, sizeof(head.checksum), "%06o", sum);
+    return write_all(STDOUT_FILENO, (char *)&head, sizeof(head));
 }
 
-/* Ring buffer pages come one by one, oldest first, each filled up to a page with zeros. */
+/*
+ * Pages come one by one, oldest first, each filled up to a page with zeros. They go straight into the
+ * archive on stdout, in pieces whose size is known when they are written.
+ */
+static int send_ring(int in, const char *to, long cpu)
+{
+    static char pieces[PIECE_PAGES * 4096] __attribute__((aligned(4096)));
+    char name[100];
+    int status = 0;
+
+    for (unsigned piece = 0; !status; piece++) {
+        size_t size = 0;
+        ssize_t got = 0;
+        while (size < sizeof(pieces) && (got = read(in, pieces + size, 4096)) > 0)
+            size += (size_t)got;
+        if (got < 0 && errno != EAGAIN) /* EAGAIN: the ring is empty */
+            return -errno;
+        if (!size)
+            break;
+        snprintf(name, sizeof(name), "%s/cpu%ld.%04u.raw", to, cpu, piece);
+        status = put_head(name, size);
+        if (!status)
+            status = write_all(STDOUT_FILENO, pieces, size);
+    }
+    return status;
+}
+
 int save_rings(const char *instance, const char *to)
 {
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
 
     for (long cpu = 0; cpu < cpus; cpu++) {
-        char from[256], name[256];
-        snprintf(from, sizeof(from), "%s/per_cpu/cpu%ld/stats", instance, cpu);
-        snprintf(name, sizeof(name), "%s/cpu%ld.stats", to, cpu);
-        int status = copy_file(from, name);
+        char path[256], stats[256];
+        snprintf(path, sizeof(path), "%s/per_cpu/cpu%ld/stats", instance, cpu);
+        snprintf(stats, sizeof(stats), RESULTS "/%s/cpu%ld.stats", to, cpu);
+        int status = copy_file(path, stats);
         if (status)
             return status;
-        snprintf(from, sizeof(from), "%s/per_cpu/cpu%ld/trace_pipe_raw", instance, cpu);
-        snprintf(name, sizeof(name), "%s/cpu%ld.raw", to, cpu);
-        status = copy_in_steps(from, name, (size_t)sysconf(_SC_PAGESIZE));
+        snprintf(path, sizeof(path), "%s/per_cpu/cpu%ld/trace_pipe_raw", instance, cpu);
+        int in = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        if (in < 0)
+            return failed(errno, "%s", path);
+        status = send_ring(in, to, cpu);
+        close(in);
         if (status)
-            return status;
+            return failed(-status, "%s", path);
     }
     return 0;
 }
