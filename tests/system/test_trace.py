@@ -261,6 +261,34 @@ def test_a_linux_that_has_panicked_is_read_out_of_its_memory(tmp_path: Path) -> 
     assert set(TASKS) <= {each.next for each in found if each.cpu == 1}
 
 
+def test_tracing_that_is_configured_but_off_costs_nothing(tmp_path: Path) -> None:
+    """A boot's command ends at the same nanosecond, which is the same instruction, and says the same."""
+    bare = CONFIG.format(files="").partition("[trace.linux]")[0]
+    configured = """
+[trace]
+hypervisor = true
+[trace.linux]
+events = ["sched", "irq", "timer"]
+tracer = "function"
+buffer = "32M"
+"""
+    logs = []
+    for name, text in (("bare", bare), ("configured", bare + configured)):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        done = subprocess.run(
+            (
+                *(sys.executable, "-m", "orchestrator.cli", "boot", "-c", str(path)),
+                *("-o", str(tmp_path / name), "--", "sh", "-c"),
+                "context1 50; grep -m 1 now /proc/timer_list; cat /proc/interrupts",
+            ),
+            capture_output=True, text=True, timeout=HOST_LIMIT_S, check=True,
+        )  # fmt: skip
+        assert "now at" in done.stdout
+        logs.append((done.stdout, (tmp_path / name / "linux.log").read_bytes()))
+    assert logs[0] == logs[1]
+
+
 # KernelShark.
 
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""From streams of records to a timeline: RTOS tasks as Linux's, probes, the hypervisor, loss."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from orchestrator.errors import CheckFailed, StorageError, UsageError
+from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
+from orchestrator.trace.merge import Vm, merge, merge_run
+from orchestrator.trace.streams import read_stream, read_streams
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.trace.timeline import Timeline
+
+VMS = [
+    Vm(name="linux", is_linux=True, cores=(0,)),
+    Vm(name="rtos", is_linux=False, cores=(1,)),
+]
+SWITCH, TICK, OTHER = 8192, 8193, 8194
+FACTS = ("priority", "state", "delay", "name")
+
+
+def fetches(*names: str) -> list[dict[str, Any]]:
+    """Words in a row; a name takes four of them."""
+    out, word = [], 0
+    for name in names:
+        text = name.endswith("name")
+        size = 16 if text else 4
+        kind = "string" if text else "u32"
+        out.append({"name": name, "type": kind, "word": word, "bytes": size})
+        word += size // 4
+    return out
+
+
+def probe(number: int, label: str, role: str, *names: str) -> dict[str, Any]:
+    return {
+        "id": number, "vm": "rtos", "name": f"rtos:{label}", "label": label, "role": role,
+        "fetch": fetches(*names),
+    }  # fmt: skip
+
+
+PROBES = {
+    "format": 1,
+    "probes": [
+        probe(
+            SWITCH, "OSTaskSwHook", "switch", "prev_priority", "prev_state", "prev_delay",
+            "prev_name", "next_priority", "next_name",
+        ),
+        probe(TICK, "OSTimeTick", "tick"),
+        probe(OTHER, "OSSemPost", "", "%r0", "count"),
+    ],
+    "profiles": {"rtos": {"ready_zero": ["state", "delay"]}},
+}  # fmt: skip
+
+
+def record(time_ns: int, kind: Kind, number: int, words: list[int], cpu: int = 1) -> np.void:
+    out = np.zeros(1, RECORD)
+    out["time_ns"], out["kind"], out["cpu"], out["vm"], out["id"] = time_ns, kind, cpu, 1, number
+    out["valid"], out["words"] = (1 << len(words)) - 1, len(words)
+    out["word"][0, : len(words)] = words
+    first: np.void = out[0]
+    return first
+
+
+def name_words(name: str) -> list[int]:
+    return [int(word) for word in np.frombuffer(name.encode().ljust(16, b"\0"), "<u4")]
+
+
+def switch(time_ns: int, prev: tuple[int, int, int, str], following: tuple[int, str]) -> np.void:
+    priority, state, delay, name = prev
+    words = [priority, state, delay, *name_words(name), following[0], *name_words(following[1])]
+    return record(time_ns, Kind.PROBE, SWITCH, words)
+
+
+def write_stream(path: Path, observer: Observer, cpu: int, records: list[np.void]) -> None:
+    head = np.zeros(1, RING)
+    head["magic"], head["version"], head["record_bytes"] = MAGIC, VERSION, RECORD.itemsize
+    head["cpu"], head["observer"], head["head"] = cpu, observer, len(records)
+    data = np.array(records, RECORD)
+    data["seq"] = np.arange(len(records))
+    path.write_bytes(head.tobytes().ljust(RING_HEADER_BYTES, b"\0") + data.tobytes())
+
+
+def timeline_of(folder: Path, plugin: list[np.void], hypervisor: list[np.void]) -> Timeline:
+    write_stream(folder / "plugin-1.rec", Observer.PLUGIN, 1, plugin)
+    write_stream(folder / "hypervisor-1.rec", Observer.HYPERVISOR, 1, hypervisor)
+    (folder / "probes.json").write_text(json.dumps(PROBES))
+    return merge(vms=VMS, cores=2, linux=None, observed=read_streams(folder), host={})
+
+
+def column(timeline: Timeline, event: str, field: str) -> list[Any]:
+    rows = timeline.rows(event)
+    return timeline.values(rows, field).tolist() if len(rows) else []
+
+
+IDLE = (63, 0, 0, "uC/OS-II Idle")
+
+
+def test_switches_and_wakeups_of_an_rtos_are_linuxs(tmp_path: Path) -> None:
+    """A task that leaves for two ticks is woken by the second one; one that waits is not known."""
+    timeline = timeline_of(
+        tmp_path,
+        [
+            switch(1000, IDLE, (5, "Task1")),
+            switch(2000, (5, 0, 2, "Task1"), (6, "Task2")),
+            switch(2500, (6, 1, 0, "Task2"), (63, "uC/OS-II Idle")),
+            record(3000, Kind.PROBE, TICK, []),
+            record(4000, Kind.PROBE, TICK, []),
+            switch(4100, IDLE, (5, "Task1")),
+        ],
+        [],
+    )
+    base = 65536 * 2
+    assert column(timeline, "sched_switch", "prev_pid") == [0, base + 5, base + 6, 0]
+    assert column(timeline, "sched_switch", "next_comm")[0] == b"Task1"
+    assert column(timeline, "sched_switch", "prev_state") == [0, 1, 1, 0]
+    assert column(timeline, "sched_wakeup", "comm") == [b"Task1"]
+    assert timeline.time_ns[timeline.rows("sched_wakeup")].tolist() == [4000]
+    assert column(timeline, "rtos_OSTimeTick", "common_pid") == [0, 0]
+    assert {pid: task.comm for pid, task in timeline.tasks.items()} == {
+        base + 5: "Task1",
+        base + 6: "Task2",
+    }
+    assert np.all(np.diff(timeline.time_ns.astype(np.int64)) >= 0)
+
+
+def test_other_probes_are_events_with_their_values(tmp_path: Path) -> None:
+    timeline = timeline_of(
+        tmp_path,
+        [
+            switch(1000, IDLE, (5, "Task1")),
+            record(1500, Kind.PROBE, OTHER, [0xDEADBEEF, 7]),
+        ],
+        [],
+    )
+    form = timeline.format_named("rtos_OSSemPost")
+    assert form
+    assert form.system == "probe"
+    assert column(timeline, "rtos_OSSemPost", "r0") == [0xDEADBEEF]
+    assert column(timeline, "rtos_OSSemPost", "count") == [7]
+    assert column(timeline, "rtos_OSSemPost", "common_pid") == [65536 * 2 + 5]
+
+
+def test_the_hypervisor_has_events_of_its_own_and_hits_count_once(tmp_path: Path) -> None:
+    """A hit that both observers saw is the plugin's."""
+    seen = [switch(1000, IDLE, (5, "Task1"))]
+    timeline = timeline_of(
+        tmp_path,
+        seen,
+        [
+            switch(1016, IDLE, (5, "Task1")),
+            record(2000, Kind.VM_EXIT, 0x100, [0]),
+            record(2016, Kind.VIRQ, 27, [27]),
+            record(2100, Kind.VCPU_SWITCH, 0, [1, 0, 0xFF, 0xFF]),
+            record(2200, Kind.VM_ENTRY, 0, []),
+        ],
+    )
+    assert len(timeline.rows("sched_switch")) == 1
+    assert column(timeline, "vm_exit", "vm") == [b"rtos"]
+    assert column(timeline, "virq", "irq") == [27]
+    assert column(timeline, "vcpu_switch", "next_vm") == [b"none"]
+    assert [source.kind for source in timeline.sources] == ["linux", "rtos", "hypervisor"]
+
+
+def test_loss_is_in_the_sources(tmp_path: Path) -> None:
+    timeline = timeline_of(
+        tmp_path,
+        [switch(1000, IDLE, (5, "Task1"))],
+        [record(1500, Kind.LOSS, 0, [3, 1]), record(2000, Kind.VM_EXIT, 0x100, [0])],
+    )
+    assert timeline.sources[-1].lost == {1: 3 + (1 << 32)}
+
+
+def test_a_task_that_could_not_be_read_is_an_error(tmp_path: Path) -> None:
+    broken = switch(1000, IDLE, (5, "Task1"))
+    broken["valid"] = 0
+    with pytest.raises(CheckFailed, match="could not be read at 1 of 1 hits"):
+        timeline_of(tmp_path, [broken], [])
+
+
+def test_damaged_streams_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plugin-0.rec"
+    write_stream(path, Observer.PLUGIN, 0, [record(1, Kind.PROBE, 1, [])])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StorageError, match="not 1 records"):
+        read_stream(path)
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(StorageError, match="is not a stream"):
+        read_stream(path)
+
+
+def test_a_directory_that_is_no_run_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not the directory of a run"):
+        merge_run(tmp_path)
