@@ -160,8 +160,7 @@ def test_a_million_events_open_in_three_seconds_and_twenty_megabytes(
     path = tmp_path / "report.html"
     export.write(replace(big, time_ns=np.cumsum(gaps)), "report", path)
     assert path.stat().st_size < 20e6
-    # The better of two: what else the host does is not the page's fault.
-    assert min(opened(browser, path.as_uri()) for _ in range(2)) < 3000
+    assert 0 < opened(browser, path.as_uri()) < 3
     assert {"hackbench (401)", "RTOS-Task4 (65540)"} <= {*rows(browser)}
 
 
