@@ -113,64 +113,40 @@ static inline bool fetch_value(const struct fetch_state *state, const struct tra
     return state->read(state->context, at, to, fetch->bytes);
 }
 
-/* Loads through what an observer finds at once: nearly every one. False: look at it again. */
-static inline bool fetch_quickly(const struct fetch_state *state, const struct trace_fetch *fetch,
-                                 uint32_t *to)
+/*
+ * Run one fetch into the record's words from `used` on, and answer how many it takes; 0: they do not
+ * fit any more. A failed one leaves its words 0 and their bits in `valid` clear.
+ */
+static inline uint32_t fetch_one(const struct fetch_state *state, const struct trace_fetch *fetch,
+                                 struct trace_record *record, uint32_t used, uint32_t *valid)
 {
-    uint32_t at = fetch->value, left = fetch->derefs, bytes = 4;
-    const int32_t *offset = fetch->offset;
+    uint32_t words = fetch_words(fetch);
+    uint32_t *to = &record->word[used];
 
-    if (fetch->flags || fetch->bytes > 4)
-        return false;
-    if (fetch->base < TRACE_BASE_NONE)
-        at += FETCH_REGISTER(state, fetch->base);
-    while (left) {
-        const void *known;
-
-        at += (uint32_t)*offset++;
-        if (--left == 0)
-            bytes = fetch->bytes;
-        known = FETCH_KNOWN(state, at, bytes);
-        if (!known || at & (bytes - 1u))
-            return false;
-        at = bytes == 4   ? *(const uint32_t *)known
-             : bytes == 1 ? *(const uint8_t *)known
-                          : *(const uint16_t *)known;
-    }
-    *to = at;
-    return true;
+    if (used + words > TRACE_WORDS)
+        return 0;
+    for (uint32_t i = 0; i < words; i++)
+        to[i] = 0;
+    if (fetch_value(state, fetch, to))
+        *valid |= ((1u << words) - 1u) << used;
+    else
+        for (uint32_t i = 0; i < words; i++)
+            to[i] = 0;
+    return words;
 }
 
-/*
- * Run all fetches of a probe into the record's words, in order; those that do not fit any more are
- * left out. A failed one leaves its words 0 and their bits in `valid` clear.
- */
+/* Run all fetches of a probe, in order, up to the first that does not fit. */
 static inline void fetch_all(const struct fetch_state *state, const struct trace_fetch *fetch,
                              uint32_t count, struct trace_record *record)
 {
-    uint32_t used = 0, valid = 0;
+    uint32_t used = 0, words;
 
-    for (; count && used < TRACE_WORDS; count--, fetch++) {
-        uint32_t *to = &record->word[used];
-        uint32_t words;
-
-        if (fetch_quickly(state, fetch, to)) {
-            valid |= 1u << used++;
-            continue;
-        }
-        words = fetch_words(fetch);
-        if (used + words > TRACE_WORDS)
+    record->valid = 0;
+    for (; count; count--, fetch++, used += words) {
+        words = fetch_one(state, fetch, record, used, &record->valid);
+        if (!words)
             break;
-        for (uint32_t i = 0; i < words; i++)
-            to[i] = 0;
-        if (fetch_value(state, fetch, to))
-            valid |= ((1u << words) - 1u) << used;
-        else
-            for (uint32_t i = 0; i < words; i++)
-                to[i] = 0;
-        used += words;
     }
-    record->valid = valid;
     record->words = (uint8_t)used;
 }
 

@@ -22,6 +22,17 @@ static inline uint32_t hit_register(struct vcpu *vcpu, uint32_t n)
 }
 #include "fetch.h"
 
+/* Out of the way of what is done for each hit. */
+#define NOINLINE __attribute__((noinline))
+
+/* Bytes and flags of struct trace_fetch, as one. */
+#define FETCH_KIND 0xffff00u
+#define FETCH_BYTE (1u << 8)
+#define FETCH_HALF (2u << 8)
+#define FETCH_WORD (4u << 8)
+#define FETCH_FLAGS 0xff0000u
+#define FETCH_STRING (TRACE_FETCH_STRING << 16)
+
 #define TICK_SHIFT 4 /* 62.5 MHz: 16 ns a tick of the counter */
 #define DOORBELL 0xe320f0ff /* DBG #15: a hint without effect of its own */
 
@@ -91,7 +102,7 @@ static void commit(struct trace_ring *ring)
 }
 
 /* Room for a record and for one that tells of those lost before it; NULL: lost as well. */
-static __attribute__((noinline)) struct trace_record *reserve_full(struct core *core)
+static NOINLINE struct trace_record *reserve_full(struct core *core)
 {
     struct trace_ring *ring = core->ring;
     uint32_t wanted = core->lost ? 2 : 1;
@@ -190,6 +201,84 @@ static bool within_limit(struct trace_probe *probe)
     return true;
 }
 
+/* A string, aligned as compilers do it, of which `left` bytes are there for sure. */
+static bool hit_string(uint32_t head, uint32_t pa, uint32_t left, uint32_t *to, uint32_t room,
+                       uint32_t *words)
+{
+    uint32_t bytes = head >> 8 & 0xff;
+
+    *words = bytes / 4;
+    if ((head & FETCH_FLAGS) != FETCH_STRING || (pa | bytes) & 3 || bytes > left || *words > room)
+        return false;
+    for (uint32_t i = 0; i < *words; i++)
+        to[i] = ((const uint32_t *)pa)[i];
+    fetch_cut(to, *words);
+    return true;
+}
+
+/*
+ * fetch_all() for a vCPU. Words and bytes in a section that was looked up, which are nearly all that
+ * is asked of a kernel, are loaded here; fetch_one() does the others.
+ */
+static void hit_fetches(const struct fetch_state *state, struct vcpu *vcpu,
+                        const struct trace_fetch *fetch, uint32_t count,
+                        struct trace_record *record)
+{
+    struct hit_reader *reader = state->context;
+    const struct guest_stretch *section = &reader->memory.section;
+    uint32_t used = 0, valid = 0, va = 0, limit = 0, delta = 0;
+
+    for (; count && used < TRACE_WORDS; count--, fetch++) {
+        const int32_t *offset = fetch->offset;
+        uint32_t head, at = fetch->value, left, words;
+
+        __builtin_memcpy(&head, fetch, sizeof(head)); /* base, bytes, flags, derefs */
+        if ((uint8_t)head != TRACE_BASE_NONE)
+            at += hit_register(vcpu, (uint8_t)head);
+        for (left = head >> 24; left; left--) {
+            uint32_t to = at + (uint32_t)*offset++;
+
+            if (to - va >= limit) {
+                if (guest_lookup(&reader->memory, to) != section)
+                    break;
+                va = section->va;
+                limit = section->bytes - 3;
+                delta = section->pa - va;
+                if (to - va >= limit)
+                    break;
+            }
+            if (left > 1 || (head & FETCH_KIND) == FETCH_WORD) {
+                if (to & 3)
+                    break;
+                at = *(const uint32_t *)(to + delta);
+            } else if ((head & FETCH_KIND) == FETCH_BYTE) {
+                at = *(const uint8_t *)(to + delta);
+            } else if ((head & FETCH_KIND) == FETCH_HALF && !(to & 1)) {
+                at = *(const uint16_t *)(to + delta);
+            } else if (hit_string(head, to + delta, limit - (to - va), &record->word[used],
+                                  TRACE_WORDS - used, &words)) {
+                valid |= ((1u << words) - 1) << used;
+                used += words;
+                goto next;
+            } else {
+                break;
+            }
+        }
+        if (!left) {
+            record->word[used] = at;
+            valid |= 1u << used++;
+            continue;
+        }
+        words = fetch_one(state, fetch, record, used, &valid);
+        if (!words)
+            break;
+        used += words;
+    next:;
+    }
+    record->valid = valid;
+    record->words = (uint8_t)used;
+}
+
 void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
     struct hit_reader reader;
@@ -218,7 +307,7 @@ void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *cor
     guest_reader_init(&reader.memory, vcpu->vm);
     state.read = guest_read;
     state.context = &reader;
-    fetch_all(&state, &fetches[probe->first_fetch], probe->fetch_count, record);
+    hit_fetches(&state, vcpu, &fetches[probe->first_fetch], probe->fetch_count, record);
     commit(core->ring);
 }
 
