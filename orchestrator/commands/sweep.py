@@ -68,7 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     folder = args.out or _folder(args.file)
     jobs = plan.load(args.file)
     with book.open_book(folder, make=True) as found:
-        tasks = [job.task(each, folder.absolute() / "failed") for each in jobs]
+        tasks = job.tasks(jobs, folder.absolute() / "failed")
         left = found.plan(tasks)
         make = run.dask(args.scheduler) if args.scheduler else run.processes(args.jobs)
         with tqdm(total=len(tasks), initial=len(tasks) - len(left), unit="run") as bar:

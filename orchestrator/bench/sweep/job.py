@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,12 +40,14 @@ class Task:
         inputs: Digest of everything that the job's config stands for.
         key: Digest of all of it: equal keys, equal results.
         kept: Folder for the run directory of a job that failed.
+        saved_start: Whether other jobs have the same boot; see `run_bench`.
     """
 
     job: Job
     inputs: str
     key: str
     kept: Path
+    saved_start: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +67,26 @@ class Outcome:
     host_s: float
 
 
-def task(job: Job, kept: Path) -> Task:
-    """Works out what a job's inputs are; builds and fetches what is not there.
+def tasks(jobs: Sequence[Job], kept: Path) -> list[Task]:
+    """Works out what each job's inputs are; builds and fetches what is not there.
+
+    Args:
+        jobs: All of a sweep.
+        kept: See `Task`.
 
     Raises:
         OrchestrateError: An input cannot be made or read.
     """
+    boots = Counter(_boot(job) for job in jobs)
+    return [_task(job, kept, saved_start=boots[_boot(job)] > 1) for job in jobs]
+
+
+def _boot(job: Job) -> str:
+    """Jobs of which this is equal differ only in what comes after the system has booted."""
+    return json.dumps([job.tables, job.bench], sort_keys=True, default=str)
+
+
+def _task(job: Job, kept: Path, *, saved_start: bool) -> Task:
     inputs = inputs_digest(job.config())
     identity = {
         "inputs": inputs,
@@ -79,7 +96,8 @@ def task(job: Job, kept: Path) -> Task:
         "repeat": job.repeat,
     }
     text = json.dumps(identity, sort_keys=True, default=str)
-    return Task(job=job, inputs=inputs, key=_sha256(text.encode()), kept=kept)
+    key = _sha256(text.encode())
+    return Task(job=job, inputs=inputs, key=key, kept=kept, saved_start=saved_start)
 
 
 def run_task(task: Task) -> Outcome:
@@ -111,7 +129,8 @@ def _run(task: Task, out: Path) -> str:
             "run ci/setup from the same sources there"
         )
     bench = benchmarks(config)[job.bench]
-    result = run_bench(config, bench, VARIANTS[job.variant], out=out)
+    variant = VARIANTS[job.variant]
+    result = run_bench(config, bench, variant, out=out, saved_start=task.saved_start)
     return json.dumps(asdict(result), sort_keys=True)
 
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,7 @@ from orchestrator.errors import MachineError, MissingToolError
 _WORKER_DEATHS: Final = 3
 """How often in a row, without a job done between, worker processes may die."""
 _CONNECT_S: Final = 10.0
+_WIND_UP_S: Final = 5.0
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 
@@ -95,7 +97,9 @@ def _begin_worker() -> None:
 
     def watch() -> None:
         parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # a job that runs is wound up, and then waits for more
+        time.sleep(_WIND_UP_S)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
