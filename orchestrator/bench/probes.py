@@ -233,9 +233,11 @@ async def _work_s(*, plugin: bool) -> float:
             await machine.start(timeout_s=30)
             set_rounds(made.layout, machine.pid, _IDLE_ROUNDS)
             await machine.cont()
+            # Its last event; whether QEMU then ends or waits for somebody is all the same.
             async with aclosing(machine.events()) as events:
-                async for _ in events:
-                    pass
+                async for event in events:
+                    if event["event"] == "SHUTDOWN":
+                        break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
