@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -10,13 +12,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from orchestrator import config, session
+from orchestrator import cli, config, session
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import CheckFailed, UsageError
 from orchestrator.guest.symbols_kallsyms import parse_kallsyms
@@ -31,6 +34,15 @@ pytestmark = pytest.mark.system
 HOST_LIMIT_S = 240
 RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [1]\n'
 LINUX = '[vm.linux]\ntype = "linux"\nkernel = "{kernel}"\nram = "128M"\npin = [0]\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command line has printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Heard:
@@ -356,14 +368,12 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
             stderr=log,
         )
 
-        def ask(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                (*command, *words, "--run", tmp_path / "run"),
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
+        def ask(*words: str) -> Answer:
+            # In this process: to start Python takes longer than to be answered.
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = cli.main([*words, "--run", str(tmp_path / "run")])
+            return Answer(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
         try:
             deadline = time.monotonic() + HOST_LIMIT_S
@@ -378,7 +388,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_probes_come_and_go_in_a_running_system(
-    live: Callable[..., subprocess.CompletedProcess[str]],
+    live: Callable[..., Answer],
 ) -> None:
     added = live("probe", "add", "rtos:OSTimeTick mode=shadow", "linux:vfs_* mode=shadow")
     assert added.returncode == 0, added.stderr
@@ -406,7 +416,7 @@ def test_probes_come_and_go_in_a_running_system(
 
 
 def test_a_running_system_is_asked_for_walks_symbols_and_places(
-    live: Callable[..., subprocess.CompletedProcess[str]],
+    live: Callable[..., Answer],
 ) -> None:
     walk = live("walk", "linux:__schedule").stdout.splitlines()
     assert "stage 2 level 2" in walk[0]
