@@ -12,15 +12,10 @@ from orchestrator.probe.emulation import (
     ALU_INDEX,
     CP15_INDEX,
     LONG_INDEX,
-    LR,
-    MAX_ROW,
     NO_FLAGS,
-    NO_REG,
     PARALLEL,
     PC,
     REGISTER_INDEX,
-    SP,
-    Access,
     Bitfield,
     Emulation,
     Flag,
@@ -38,37 +33,18 @@ from orchestrator.probe.encoding import (
     Reason,
     Refusal,
     Table,
+    immediate_shift,
     refuse,
+    rotated_carry,
     row,
+    sign_extend,
 )
+from orchestrator.probe.loads import extra_access, load_store_multiple, word_or_byte
 
 _WORD: Final = 0xFFFF_FFFF
 _WORD_BITS: Final = 32
-_WORD_BYTES: Final = 4
-_DUAL_BYTES: Final = 8
 _TESTS: Final = range(ALU_INDEX["tst"], ALU_INDEX["cmn"] + 1)
 _MOVES: Final = (ALU_INDEX["mov"], ALU_INDEX["mvn"])
-
-
-def sign_extend(value: int, bits: int) -> int:
-    """A two's complement number of `bits` bits as an int."""
-    return value - (value >> (bits - 1) << bits)
-
-
-def immediate_shift(kind: int, amount: int) -> tuple[int, int]:
-    """Type and amount of a shift by a constant, of which 0 has meanings of its own (A8.4.3)."""
-    if amount == 0 and kind == Shift.ROR:
-        return Shift.RRX, 0
-    if amount == 0 and kind != Shift.LSL:
-        return kind, 32
-    return kind, amount
-
-
-def rotated_carry(*, value: int, rotated: bool) -> Flag:
-    """What a constant does to the carry of an operation that keeps the shifter's."""
-    if not rotated:
-        return NO_FLAGS
-    return Flag.CARRY_SET if value >> 31 else Flag.CARRY_CLEAR
 
 
 # Data processing.
@@ -345,165 +321,6 @@ def _branch_register(f: Fields, context: Context) -> Decoded:
     )
 
 
-# Loads and stores.
-
-
-def _indexing(f: Fields) -> tuple[Flag, bool]:
-    """The flags by p and w; whether it is an unprivileged access."""
-    if f["p"]:
-        return Flag.PRE | (Flag.WRITEBACK if f["w"] else NO_FLAGS), False
-    return Flag.WRITEBACK | (Flag.UNPRIVILEGED if f["w"] else NO_FLAGS), bool(f["w"])
-
-
-def _access(f: Fields, context: Context, *, load: bool, op: Access) -> Decoded:
-    flags, unprivileged = _indexing(f)
-    rt, rn = f["d"], f["n"]
-    if flags & Flag.WRITEBACK and rn in (PC, rt):
-        return UNPREDICTABLE
-    if rt == PC and (op is not Access.WORD or unprivileged):
-        return UNPREDICTABLE
-    operation = Operation(
-        emulation=Emulation.LOAD if load else Emulation.STORE,
-        cond=context.cond,
-        op=op,
-        flags=flags,
-        rd=rt,
-        rn=rn,
-    )
-    return _offset(f, operation)
-
-
-def _list_offsets(first: int, moved: int) -> int:
-    return (moved & 0xFFFF) << 16 | (first & 0xFFFF)
-
-
-def push(operation: Operation) -> Operation:
-    """A store that begins a stack frame gets a class of its own, which takes a shorter way."""
-    o = operation
-    if o.rn != SP or not o.flags & Flag.WRITEBACK or o.flags & Flag.UNPRIVILEGED:
-        return o
-    if o.emulation is Emulation.STORE_MULTIPLE:
-        return _push_list(o)
-    if not o.flags & Flag.PRE or o.rm != NO_REG or o.value >= 0:
-        return o
-    extra = _list_offsets(o.value, o.value)
-    if o.emulation is Emulation.STORE_DUAL and o.ra == o.rd + 1 < SP and o.value <= -_DUAL_BYTES:
-        return replace(o, emulation=Emulation.PUSH_DUAL, shift=2, extra=extra)
-    is_word = o.emulation is Emulation.STORE and o.op == Access.WORD and o.value <= -_WORD_BYTES
-    if is_word and o.rd in (*range(SP), LR):
-        link = Flag.LINK if o.rd == LR else NO_FLAGS
-        count = 0 if o.rd == LR else 1
-        flags = o.flags | link
-        return replace(o, emulation=Emulation.PUSH_ONE, flags=flags, shift=count, extra=extra)
-    return o
-
-
-def _push_list(o: Operation) -> Operation:
-    """Registers in a row, and lr, below sp."""
-    low = o.value & ~(1 << LR)
-    count = low.bit_count()
-    first = (low & -low).bit_length() - 1 if low else 0
-    in_row = low >> first == (1 << count) - 1 and low >> SP == 0 and count <= MAX_ROW
-    if not in_row or o.extra != _list_offsets(-4 * o.ra, -4 * o.ra):
-        return o
-    flags = o.flags | (Flag.LINK if o.value >> LR & 1 else NO_FLAGS)
-    return replace(o, emulation=Emulation.PUSH, flags=flags, rd=first, shift=count)
-
-
-def _offset(f: Fields, operation: Operation) -> Decoded:
-    if "m" not in f:
-        return push(replace(operation, value=f["i"] if f["u"] else -f["i"]))
-    if f["m"] == PC or (operation.flags & Flag.WRITEBACK and f["m"] == f["n"]):
-        return UNPREDICTABLE
-    shift, amount = immediate_shift(f.get("t", 0), f.get("i", 0))
-    flags = operation.flags | (NO_FLAGS if f["u"] else Flag.SUBTRACT)
-    return replace(operation, rm=f["m"], shift=shift, value=amount, flags=flags)
-
-
-def _word_or_byte(f: Fields, context: Context) -> Decoded:
-    op = Access.BYTE if f["b"] else Access.WORD
-    return _access(f, context, load=bool(f["l"]), op=op)
-
-
-_LDRD: Final = 2
-_EXTRA_LOADS: Final = {1: Access.HALF, 2: Access.SIGNED_BYTE, 3: Access.SIGNED_HALF}
-
-
-def _extra(f: Fields, context: Context) -> Decoded:
-    if f["l"]:
-        return _access(f, context, load=True, op=_EXTRA_LOADS[f["o"]])
-    if f["o"] == 1:
-        return _access(f, context, load=False, op=Access.HALF)
-    return _dual(f, context)
-
-
-def _dual(f: Fields, context: Context) -> Decoded:
-    flags, unprivileged = _indexing(f)
-    load = f["o"] == _LDRD
-    rt, rn = f["d"], f["n"]
-    if rt & 1 or rt == PC - 1 or unprivileged:
-        return UNPREDICTABLE
-    if flags & Flag.WRITEBACK and rn in (PC, rt, rt + 1):
-        return UNPREDICTABLE
-    if load and f.get("m") in (rt, rt + 1):
-        return UNPREDICTABLE
-    operation = Operation(
-        emulation=Emulation.LOAD_DUAL if load else Emulation.STORE_DUAL,
-        cond=context.cond,
-        flags=flags,
-        rd=rt,
-        ra=rt + 1,
-        rn=rn,
-    )
-    return _offset(f, operation)
-
-
-def multiple(
-    context: Context,
-    *,
-    load: bool,
-    rn: int,
-    registers: int,
-    up: bool,
-    before: bool,
-    writeback: bool,
-) -> Decoded:
-    """LDM, STM, PUSH, POP of any addressing mode."""
-    count = registers.bit_count()
-    if count == 0 or rn == PC or (load and writeback and registers >> rn & 1):
-        return UNPREDICTABLE
-    # The base that is stored is the old one only where it is the first of the list.
-    if not load and writeback and registers >> rn & 1 and registers & ((1 << rn) - 1):
-        return UNPREDICTABLE
-    first = (4 if before else 0) if up else (-4 * count if before else 4 - 4 * count)
-    moved = 4 * count if up else -4 * count
-    operation = Operation(
-        emulation=Emulation.LOAD_MULTIPLE if load else Emulation.STORE_MULTIPLE,
-        cond=context.cond,
-        flags=Flag.WRITEBACK if writeback else NO_FLAGS,
-        rn=rn,
-        ra=count,
-        value=registers,
-        extra=_list_offsets(first, moved),
-    )
-    return push(operation)
-
-
-def _multiple(f: Fields, context: Context) -> Decoded:
-    if f["s"]:
-        returns = f["l"] and f["r"] >> PC & 1
-        return Refusal(reason=Reason.RETURN if returns else Reason.USER_BANK)
-    return multiple(
-        context,
-        load=bool(f["l"]),
-        rn=f["n"],
-        registers=f["r"],
-        up=bool(f["u"]),
-        before=bool(f["p"]),
-        writeback=bool(f["w"]),
-    )
-
-
 # The system.
 
 _HINT_NAMES_REFUSED: Final = {2, 3}  # WFE, WFI
@@ -649,6 +466,7 @@ def halves(name: str) -> tuple[str, ...]:
 
 
 # A row's order matters only where one encoding is a special case of another: that stands first.
+# fmt: off
 CONDITIONAL: Final = Table(
     (
         row("cccc 0011 0000 iiii dddd iiii iiii iiii", "MOVW", _movw),
@@ -670,19 +488,16 @@ CONDITIONAL: Final = Table(
         row("cccc 0000 111S hhhh llll mmmm 1001 nnnn", "SMLAL", long_op("smlal", "smlals")),
         row("cccc 0001 .... .... .... .... 1001 ....", "exclusives, SWP", refuse(Reason.EXCLUSIVE)),
         row("cccc 0000 .... .... .... .... 1001 ....", "none", refuse(Reason.UNKNOWN)),
-        row("cccc 000p u1wl nnnn dddd iiii 1oo1 iiii", "halfwords, LDRD, STRD", _extra),
-        row("cccc 000p u0wl nnnn dddd 0000 1oo1 mmmm", "halfwords, LDRD, STRD", _extra),
+        row("cccc 000p u1wl nnnn dddd iiii 1oo1 iiii", "halfwords, LDRD, STRD", extra_access),
+        row("cccc 000p u0wl nnnn dddd 0000 1oo1 mmmm", "halfwords, LDRD, STRD", extra_access),
         row("cccc 000. .... .... .... .... 1..1 ....", "none", refuse(Reason.UNKNOWN)),
         # What takes the place of the tests without flags.
         row("cccc 0001 0R00 1111 dddd 0000 0000 0000", "MRS", read_psr),
         row("cccc 0001 0R10 kkkk 1111 0000 0000 mmmm", "MSR", write_psr),
         row("cccc 0001 0010 1111 1111 1111 00l1 mmmm", "BX, BLX", _branch_register),
         row("cccc 0001 0110 1111 dddd 1111 0001 mmmm", "CLZ", register_op("clz")),
-        row(
-            "cccc 0001 0xy0 mmmm dddd 0000 0101 nnnn",
-            "QADD to QDSUB",
-            register_op(("qadd", "qsub", "qdadd", "qdsub")),
-        ),
+        row("cccc 0001 0xy0 mmmm dddd 0000 0101 nnnn", "QADD to QDSUB",
+            register_op(("qadd", "qsub", "qdadd", "qdsub"))),
         row("cccc 0001 0110 0000 0000 0000 0110 1110", "ERET", refuse(Reason.RETURN)),
         row("cccc 0001 0..0 .... .... .... 0111 ....", "BKPT, HVC, SMC", refuse(Reason.CALL)),
         row("cccc 0001 0000 dddd aaaa mmmm 1yx0 nnnn", "SMLAxy", register_op(halves("smla"))),
@@ -693,93 +508,62 @@ CONDITIONAL: Final = Table(
         row("cccc 0001 0..0 .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
         row("cccc 000o oooS nnnn dddd iiii itt0 mmmm", "ALU register", _alu_shift),
         row("cccc 000o oooS nnnn dddd ssss 0tt1 mmmm", "ALU shifted register", _alu_shift_register),
-        row("cccc 010p ubwl nnnn dddd iiii iiii iiii", "LDR, STR immediate", _word_or_byte),
-        row("cccc 011p ubwl nnnn dddd iiii itt0 mmmm", "LDR, STR register", _word_or_byte),
+        row("cccc 010p ubwl nnnn dddd iiii iiii iiii", "LDR, STR immediate", word_or_byte),
+        row("cccc 011p ubwl nnnn dddd iiii itt0 mmmm", "LDR, STR register", word_or_byte),
         # Media.
         row("cccc 0110 0ppp nnnn dddd 1111 ooo1 mmmm", "parallel add and subtract", _parallel),
         row("cccc 0110 1000 nnnn dddd iiii i001 mmmm", "PKHBT", register_op("pkhbt")),
-        row(
-            "cccc 0110 1000 nnnn dddd iiii i101 mmmm",
-            "PKHTB",
-            register_op("pkhtb", shift=Shift.ASR),
-        ),
+        row("cccc 0110 1000 nnnn dddd iiii i101 mmmm", "PKHTB",
+            register_op("pkhtb", shift=Shift.ASR)),
         row("cccc 0110 101s ssss dddd iiii it01 mmmm", "SSAT", saturate(Saturate.SIGNED)),
         row("cccc 0110 111s ssss dddd iiii it01 mmmm", "USAT", saturate(Saturate.UNSIGNED)),
         row("cccc 0110 1010 ssss dddd 1111 0011 mmmm", "SSAT16", saturate(Saturate.SIGNED16)),
         row("cccc 0110 1110 ssss dddd 1111 0011 mmmm", "USAT16", saturate(Saturate.UNSIGNED16)),
-        row(
-            "cccc 0110 1000 nnnn dddd ii00 0111 mmmm",
-            "SXTAB16",
-            register_op("sxtab16", without="sxtb16", shift=Shift.ROR, scale=8),
-        ),
-        row(
-            "cccc 0110 1010 nnnn dddd ii00 0111 mmmm",
-            "SXTAB",
-            register_op("sxtab", without="sxtb", shift=Shift.ROR, scale=8),
-        ),
-        row(
-            "cccc 0110 1011 nnnn dddd ii00 0111 mmmm",
-            "SXTAH",
-            register_op("sxtah", without="sxth", shift=Shift.ROR, scale=8),
-        ),
-        row(
-            "cccc 0110 1100 nnnn dddd ii00 0111 mmmm",
-            "UXTAB16",
-            register_op("uxtab16", without="uxtb16", shift=Shift.ROR, scale=8),
-        ),
-        row(
-            "cccc 0110 1110 nnnn dddd ii00 0111 mmmm",
-            "UXTAB",
-            register_op("uxtab", without="uxtb", shift=Shift.ROR, scale=8),
-        ),
-        row(
-            "cccc 0110 1111 nnnn dddd ii00 0111 mmmm",
-            "UXTAH",
-            register_op("uxtah", without="uxth", shift=Shift.ROR, scale=8),
-        ),
+        row("cccc 0110 1000 nnnn dddd ii00 0111 mmmm", "SXTAB16",
+            register_op("sxtab16", without="sxtb16", shift=Shift.ROR, scale=8)),
+        row("cccc 0110 1010 nnnn dddd ii00 0111 mmmm", "SXTAB",
+            register_op("sxtab", without="sxtb", shift=Shift.ROR, scale=8)),
+        row("cccc 0110 1011 nnnn dddd ii00 0111 mmmm", "SXTAH",
+            register_op("sxtah", without="sxth", shift=Shift.ROR, scale=8)),
+        row("cccc 0110 1100 nnnn dddd ii00 0111 mmmm", "UXTAB16",
+            register_op("uxtab16", without="uxtb16", shift=Shift.ROR, scale=8)),
+        row("cccc 0110 1110 nnnn dddd ii00 0111 mmmm", "UXTAB",
+            register_op("uxtab", without="uxtb", shift=Shift.ROR, scale=8)),
+        row("cccc 0110 1111 nnnn dddd ii00 0111 mmmm", "UXTAH",
+            register_op("uxtah", without="uxth", shift=Shift.ROR, scale=8)),
         row("cccc 0110 1000 nnnn dddd 1111 1011 mmmm", "SEL", register_op("sel")),
         row("cccc 0110 1011 1111 dddd 1111 0011 mmmm", "REV", register_op("rev")),
         row("cccc 0110 1011 1111 dddd 1111 1011 mmmm", "REV16", register_op("rev16")),
         row("cccc 0110 1111 1111 dddd 1111 0011 mmmm", "RBIT", register_op("rbit")),
         row("cccc 0110 1111 1111 dddd 1111 1011 mmmm", "REVSH", register_op("revsh")),
-        row(
-            "cccc 0111 0000 dddd aaaa mmmm 00x1 nnnn",
-            "SMLAD",
-            register_op(("smlad", "smladx"), without=("smuad", "smuadx")),
-        ),
-        row(
-            "cccc 0111 0000 dddd aaaa mmmm 01x1 nnnn",
-            "SMLSD",
-            register_op(("smlsd", "smlsdx"), without=("smusd", "smusdx")),
-        ),
+        row("cccc 0111 0000 dddd aaaa mmmm 00x1 nnnn", "SMLAD",
+            register_op(("smlad", "smladx"), without=("smuad", "smuadx"))),
+        row("cccc 0111 0000 dddd aaaa mmmm 01x1 nnnn", "SMLSD",
+            register_op(("smlsd", "smlsdx"), without=("smusd", "smusdx"))),
         row("cccc 0111 0001 dddd 1111 mmmm 0001 nnnn", "SDIV", register_op("sdiv")),
         row("cccc 0111 0011 dddd 1111 mmmm 0001 nnnn", "UDIV", register_op("udiv")),
         row("cccc 0111 0100 hhhh llll mmmm 00x1 nnnn", "SMLALD", long_op("smlald", "smlaldx")),
         row("cccc 0111 0100 hhhh llll mmmm 01x1 nnnn", "SMLSLD", long_op("smlsld", "smlsldx")),
-        row(
-            "cccc 0111 0101 dddd aaaa mmmm 00x1 nnnn",
-            "SMMLA",
-            register_op(("smmla", "smmlar"), without=("smmul", "smmulr")),
-        ),
+        row("cccc 0111 0101 dddd aaaa mmmm 00x1 nnnn", "SMMLA",
+            register_op(("smmla", "smmlar"), without=("smmul", "smmulr"))),
         row("cccc 0111 0101 dddd aaaa mmmm 11x1 nnnn", "SMMLS", register_op(("smmls", "smmlsr"))),
-        row(
-            "cccc 0111 1000 dddd aaaa mmmm 0001 nnnn",
-            "USADA8",
-            register_op("usada8", without="usad8"),
-        ),
+        row("cccc 0111 1000 dddd aaaa mmmm 0001 nnnn", "USADA8",
+            register_op("usada8", without="usad8")),
         row("cccc 0111 101w wwww dddd llll l101 nnnn", "SBFX", bitfield_extract(Bitfield.SIGNED)),
         row("cccc 0111 111w wwww dddd llll l101 nnnn", "UBFX", bitfield_extract(Bitfield.UNSIGNED)),
         row("cccc 0111 110m mmmm dddd llll l001 nnnn", "BFI, BFC", bitfield_insert),
         row("cccc 0111 1111 .... .... .... 1111 ....", "UDF", refuse(Reason.CALL)),
         row("cccc 011. .... .... .... .... ...1 ....", "none", refuse(Reason.UNKNOWN)),
-        row("cccc 100p uswl nnnn rrrr rrrr rrrr rrrr", "LDM, STM", _multiple),
+        row("cccc 100p uswl nnnn rrrr rrrr rrrr rrrr", "LDM, STM", load_store_multiple),
         row("cccc 101l iiii iiii iiii iiii iiii iiii", "B, BL", _branch),
         row("cccc 1110 oool nnnn dddd pppp qqq1 mmmm", "MRC, MCR", coprocessor),
         row("cccc 1111 .... .... .... .... .... ....", "SVC", refuse(Reason.CALL)),
         row("cccc 11.. .... .... .... pppp .... ....", "coprocessors", other_coprocessor),
     )
 )
+# fmt: on
 
+# fmt: off
 UNCONDITIONAL: Final = Table(
     (
         row("1111 0001 0000 iiM0 0000 000f ff0m mmmm", "CPS", cps),
@@ -798,3 +582,4 @@ UNCONDITIONAL: Final = Table(
         row("1111 11.. .... .... .... pppp .... ....", "coprocessors", other_coprocessor),
     )
 )
+# fmt: on

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.probe.emulation import Operation
+from orchestrator.probe.emulation import NO_FLAGS, Flag, Operation, Shift
 
 Fields = Mapping[str, int]
 _BITS: Final = 32
@@ -155,3 +155,24 @@ class Table:
             )
             self._by_top[top] = candidates
         return next((row for row in candidates if word & row.mask == row.value), None)
+
+
+def sign_extend(value: int, bits: int) -> int:
+    """A two's complement number of `bits` bits as an int."""
+    return value - (value >> (bits - 1) << bits)
+
+
+def immediate_shift(kind: int, amount: int) -> tuple[int, int]:
+    """Type and amount of a shift by a constant, of which 0 has meanings of its own (A8.4.3)."""
+    if amount == 0 and kind == Shift.ROR:
+        return Shift.RRX, 0
+    if amount == 0 and kind != Shift.LSL:
+        return kind, 32
+    return kind, amount
+
+
+def rotated_carry(*, value: int, rotated: bool) -> Flag:
+    """What a constant does to the carry of an operation that keeps the shifter's."""
+    if not rotated:
+        return NO_FLAGS
+    return Flag.CARRY_SET if value >> 31 else Flag.CARRY_CLEAR

@@ -16,17 +16,12 @@ from orchestrator.probe.a32 import (
     cps,
     halves,
     hint,
-    immediate_shift,
     long_op,
-    multiple,
     nop,
     other_coprocessor,
-    push,
     read_psr,
     register_op,
-    rotated_carry,
     saturate,
-    sign_extend,
     write_psr,
 )
 from orchestrator.probe.emulation import (
@@ -53,9 +48,13 @@ from orchestrator.probe.encoding import (
     Reason,
     Refusal,
     Table,
+    immediate_shift,
     refuse,
+    rotated_carry,
     row,
+    sign_extend,
 )
+from orchestrator.probe.loads import multiple, push
 
 _WORD: Final = 0xFFFF_FFFF
 # By the opcode field: as it is, and where Rd (with S) or Rn is 15.
@@ -374,23 +373,17 @@ def _extend(name: str) -> Decoder:
 
 _COPROCESSOR: Final = "coprocessors"
 
+# fmt: off
 TABLE: Final = Table(
     (
-        row(
-            "1110 1000 10wl nnnn rrrr rrrr rrrr rrrr",
-            "LDM, STM",
-            lambda f, c: _multiple({**f, "u": 1}, c),
-        ),
-        row(
-            "1110 1001 00wl nnnn rrrr rrrr rrrr rrrr",
-            "LDMDB, STMDB",
-            lambda f, c: _multiple({**f, "u": 0}, c),
-        ),
+        row("1110 1000 10wl nnnn rrrr rrrr rrrr rrrr", "LDM, STM",
+            lambda f, c: _multiple({**f, "u": 1}, c)),
+        row("1110 1001 00wl nnnn rrrr rrrr rrrr rrrr", "LDMDB, STMDB",
+            lambda f, c: _multiple({**f, "u": 0}, c)),
         row("1110 1000 1101 nnnn 1111 0000 000h mmmm", "TBB, TBH", _table_branch),
         row("1110 1000 010. .... .... .... .... ....", "LDREX, STREX", refuse(Reason.EXCLUSIVE)),
-        row(
-            "1110 1000 110. .... .... .... 01.. ....", "LDREXB to STREXD", refuse(Reason.EXCLUSIVE)
-        ),
+        row("1110 1000 110. .... .... .... 01.. ....", "LDREXB to STREXD",
+            refuse(Reason.EXCLUSIVE)),
         row("1110 1000 00.. .... .... .... .... ....", "SRS, RFE", refuse(Reason.RETURN)),
         row("1110 1001 10.. .... .... .... .... ....", "SRS, RFE", refuse(Reason.RETURN)),
         row("1110 1000 110. .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
@@ -404,16 +397,10 @@ TABLE: Final = Table(
         row("1111 0i10 0000 nnnn 0iii dddd iiii iiii", "ADDW, ADR", _add_wide("add")),
         row("1111 0i10 1010 nnnn 0iii dddd iiii iiii", "SUBW, ADR", _add_wide("sub")),
         # The first four bits of the constant stand between its others in the encoding.
-        row(
-            "1111 0j10 0100 iiii 0kkk dddd llll llll",
-            "MOVW",
-            lambda f, c: _movw({**f, "i": _imm16(f)}, c),
-        ),
-        row(
-            "1111 0j10 1100 iiii 0kkk dddd llll llll",
-            "MOVT",
-            lambda f, c: _movt({**f, "i": _imm16(f)}, c),
-        ),
+        row("1111 0j10 0100 iiii 0kkk dddd llll llll", "MOVW",
+            lambda f, c: _movw({**f, "i": _imm16(f)}, c)),
+        row("1111 0j10 1100 iiii 0kkk dddd llll llll", "MOVT",
+            lambda f, c: _movt({**f, "i": _imm16(f)}, c)),
         row("1111 0011 0010 mmmm 0000 dddd 0000 ssss", "SSAT16", saturate(Saturate.SIGNED16)),
         row("1111 0011 1010 mmmm 0000 dddd 0000 ssss", "USAT16", saturate(Saturate.UNSIGNED16)),
         row("1111 0011 .010 .... 0000 .... 000. ....", "none", refuse(Reason.UNKNOWN)),
@@ -424,11 +411,8 @@ TABLE: Final = Table(
         row("1111 0011 0110 nnnn 0lll dddd ll0m mmmm", "BFI, BFC", bitfield_insert),
         row("1111 0011 100R mmmm 1000 kkkk 0000 0000", "MSR", write_psr),
         row("1111 0011 1010 1111 1000 0000 hhhh hhhh", "hints", hint),
-        row(
-            "1111 0011 1010 1111 1000 0iiM ffff ffff",
-            "CPS",
-            lambda f, c: cps({**f, "f": f["f"] >> 5, "m": f["f"] & 31}, c),
-        ),
+        row("1111 0011 1010 1111 1000 0iiM ffff ffff", "CPS",
+            lambda f, c: cps({**f, "f": f["f"] >> 5, "m": f["f"] & 31}, c)),
         row("1111 0011 1011 1111 1000 1111 0010 1111", "CLREX", refuse(Reason.EXCLUSIVE)),
         row("1111 0011 1011 1111 1000 1111 010. ....", "DSB, DMB", nop),
         row("1111 0011 1011 1111 1000 1111 0110 ....", "ISB", nop),
@@ -439,16 +423,10 @@ TABLE: Final = Table(
         row("1111 0Scc ccii iiii 10j0 kiii iiii iiii", "B conditional", _branch_if),
         row("1111 0Sii iiii iiii 10j1 kiii iiii iiii", "B", _branch),
         row("1111 0Sii iiii iiii 11j1 kiii iiii iiii", "BL", _bl),
-        row(
-            "1111 0Sii iiii iiii 11j0 kiii iiii iii0",
-            "BLX",
-            lambda f, c: _blx({**f, "i": f["i"] << 1}, c),
-        ),
-        row(
-            "1111 100S uss1 1111 dddd iiii iiii iiii",
-            "LDR literal",
-            lambda f, c: _access_literal({**f, "l": 1, "n": PC}, c),
-        ),
+        row("1111 0Sii iiii iiii 11j0 kiii iiii iii0", "BLX",
+            lambda f, c: _blx({**f, "i": f["i"] << 1}, c)),
+        row("1111 100S uss1 1111 dddd iiii iiii iiii", "LDR literal",
+            lambda f, c: _access_literal({**f, "l": 1, "n": PC}, c)),
         row("1111 1001 ...0 .... .... .... .... ....", "Advanced SIMD", refuse(Reason.VFP)),
         row("1111 100S 1ssl nnnn dddd iiii iiii iiii", "LDR, STR immediate", _access_far),
         row("1111 100S 0ssl nnnn dddd 1puw iiii iiii", "LDR, STR indexed", _access_near),
@@ -461,11 +439,8 @@ TABLE: Final = Table(
         row("1111 1010 0100 nnnn 1111 dddd 10ii mmmm", "SXTAB", _extend("sxtb")),
         row("1111 1010 0101 nnnn 1111 dddd 10ii mmmm", "UXTAB", _extend("uxtb")),
         row("1111 1010 1ooo nnnn 1111 dddd 0uqq mmmm", "parallel add and subtract", _parallel),
-        row(
-            "1111 1010 1000 mmmm 1111 dddd 10yx nnnn",
-            "QADD to QDSUB",
-            register_op(("qadd", "qsub", "qdadd", "qdsub")),
-        ),
+        row("1111 1010 1000 mmmm 1111 dddd 10yx nnnn", "QADD to QDSUB",
+            register_op(("qadd", "qsub", "qdadd", "qdsub"))),
         row("1111 1010 1001 nnnn 1111 dddd 1000 mmmm", "REV", _one("rev")),
         row("1111 1010 1001 nnnn 1111 dddd 1001 mmmm", "REV16", _one("rev16")),
         row("1111 1010 1001 nnnn 1111 dddd 1010 mmmm", "RBIT", _one("rbit")),
@@ -474,37 +449,19 @@ TABLE: Final = Table(
         row("1111 1010 1011 nnnn 1111 dddd 1000 mmmm", "CLZ", _one("clz")),
         row("1111 1011 0000 nnnn aaaa dddd 0000 mmmm", "MLA", register_op("mla", without="mul")),
         row("1111 1011 0000 nnnn aaaa dddd 0001 mmmm", "MLS", register_op("mls")),
-        row(
-            "1111 1011 0001 nnnn aaaa dddd 00xy mmmm",
-            "SMLAxy",
-            register_op(halves("smla"), without=halves("smul")),
-        ),
-        row(
-            "1111 1011 0010 nnnn aaaa dddd 000x mmmm",
-            "SMLAD",
-            register_op(("smlad", "smladx"), without=("smuad", "smuadx")),
-        ),
-        row(
-            "1111 1011 0011 nnnn aaaa dddd 000y mmmm",
-            "SMLAWy",
-            register_op(("smlawb", "smlawt"), without=("smulwb", "smulwt")),
-        ),
-        row(
-            "1111 1011 0100 nnnn aaaa dddd 000x mmmm",
-            "SMLSD",
-            register_op(("smlsd", "smlsdx"), without=("smusd", "smusdx")),
-        ),
-        row(
-            "1111 1011 0101 nnnn aaaa dddd 000x mmmm",
-            "SMMLA",
-            register_op(("smmla", "smmlar"), without=("smmul", "smmulr")),
-        ),
+        row("1111 1011 0001 nnnn aaaa dddd 00xy mmmm", "SMLAxy",
+            register_op(halves("smla"), without=halves("smul"))),
+        row("1111 1011 0010 nnnn aaaa dddd 000x mmmm", "SMLAD",
+            register_op(("smlad", "smladx"), without=("smuad", "smuadx"))),
+        row("1111 1011 0011 nnnn aaaa dddd 000y mmmm", "SMLAWy",
+            register_op(("smlawb", "smlawt"), without=("smulwb", "smulwt"))),
+        row("1111 1011 0100 nnnn aaaa dddd 000x mmmm", "SMLSD",
+            register_op(("smlsd", "smlsdx"), without=("smusd", "smusdx"))),
+        row("1111 1011 0101 nnnn aaaa dddd 000x mmmm", "SMMLA",
+            register_op(("smmla", "smmlar"), without=("smmul", "smmulr"))),
         row("1111 1011 0110 nnnn aaaa dddd 000x mmmm", "SMMLS", register_op(("smmls", "smmlsr"))),
-        row(
-            "1111 1011 0111 nnnn aaaa dddd 0000 mmmm",
-            "USADA8",
-            register_op("usada8", without="usad8"),
-        ),
+        row("1111 1011 0111 nnnn aaaa dddd 0000 mmmm", "USADA8",
+            register_op("usada8", without="usad8")),
         row("1111 1011 1000 nnnn llll hhhh 0000 mmmm", "SMULL", long_op("smull")),
         row("1111 1011 1001 nnnn 1111 dddd 1111 mmmm", "SDIV", register_op("sdiv")),
         row("1111 1011 1010 nnnn llll hhhh 0000 mmmm", "UMULL", long_op("umull")),
@@ -518,6 +475,7 @@ TABLE: Final = Table(
         row("1111 11.. .... .... .... pppp .... ....", _COPROCESSOR, other_coprocessor),
     )
 )
+# fmt: on
 
 
 def _imm16(f: Fields) -> int:
