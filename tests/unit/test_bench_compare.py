@@ -272,8 +272,8 @@ def test_a_thousand_runs_are_compared_in_two_seconds(
             (folder / "bench.json").write_bytes(to_json([result]))
             (folder / "run.json").write_text(json.dumps({"number": number}))
             (folder / "linux.log").write_text(f"run {number}\n" * 300)
-    began_s = time.monotonic()
+    began_s = time.process_time()  # of this process: other tests run beside it
     code, told = run_cli(capsys, "compare", tmp_path / "now", tmp_path / "then", "--exact")
-    assert time.monotonic() - began_s < 2
+    assert time.process_time() - began_s < 2
     assert code == 0
     assert told == "2000 figures: 2000 same\n1000 logs, streams and timelines: 1000 identical\n"
