@@ -17,6 +17,8 @@ from typing import Final, Literal
 from orchestrator.bench.model import REFERENCE
 
 _TRACEFS: Final = "/sys/kernel/tracing"
+_SETTLE: Final = "sleep 0.5"
+"""What the boot has left to do in the background is done then, and not in one variant's window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +71,18 @@ VARIANTS: Final = _table(
 def guest_script(variant: Variant, command: str) -> str:
     """The shell script that runs a benchmark's command line in this variant.
 
-    It ends with the command's exit code. A guest-side tracer's events are told as ``TRACED|n``:
+    It waits until the guest is quiet, and ends with the command's exit code. A guest-side tracer's events are told as ``TRACED|n``:
     those in the buffers and those that were overwritten.
     """
     if not variant.setup:
-        return f"exec {command}\n"
+        return f"{_SETTLE}\nexec {command}\n"
     return f"""\
 set -e
 mount -t tracefs tracefs {_TRACEFS}
 cd {_TRACEFS}
 {variant.setup}
 cd /
+{_SETTLE}
 status=0
 {command} || status=$?
 cd {_TRACEFS}

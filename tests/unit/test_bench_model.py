@@ -121,7 +121,7 @@ def test_a_guest_side_tracer_is_set_up_before_and_counted_after_the_command() ->
     script = guest_script(VARIANTS["event"], "/bench/x 'a b'")
     assert script.index("sched_switch/enable") < script.index("/bench/x 'a b' ||")
     assert script.index("/bench/x 'a b' ||") < script.index("TRACED|")
-    assert guest_script(VARIANTS["none"], "/bench/x") == "exec /bench/x\n"
+    assert guest_script(VARIANTS["none"], "/bench/x") == "sleep 0.5\nexec /bench/x\n"
 
 
 def test_results_are_plain_json() -> None:
