@@ -75,6 +75,11 @@ def _trace(args: argparse.Namespace) -> int:
             f"{loaded.path.name} has no Linux VM whose command would end the run; use orchestrate "
             "boot --for with --probe, and orchestrate export"
         )
+    if loaded.clock.mode != "deterministic":
+        raise UsageError(
+            f"{loaded.path.name}: exact times of events need clock.mode = "
+            '"deterministic"; in real time use orchestrate boot with --probe'
+        )
     options = BootOptions(
         out=args.out,
         command=command,
