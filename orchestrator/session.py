@@ -91,6 +91,7 @@ class _Run:
     layout: Layout | None = None
     command: tuple[str, ...] = ()
     qemu_version: str = ""
+    saved_start: Path | None = None
     vms: dict[str, str] = field(default_factory=dict)
 
 
@@ -257,6 +258,7 @@ def _saved_start(
         lambda folder: _save_start(run, folder, reporter, interruptions),
     )
     store.keep_newest(starts.KIND, starts.KEPT, used=entry)
+    run.saved_start = entry
     start = SavedStart(entry)
     if run.options.for_ns is not None and run.options.for_ns <= start.time_ns:
         raise UsageError(
@@ -508,6 +510,8 @@ def _document(
         "phases_s": {name: round(seconds, 3) for name, seconds in run.phases_s.items()},
         "total_s": round(time.monotonic() - run.began_s, 3),
     }
+    if run.saved_start is not None:
+        host["saved_start"] = str(run.saved_start)
     if error is not None:
         host["error"] = {"message": error.message, "details": list(error.details)}
     return {

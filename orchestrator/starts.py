@@ -41,6 +41,7 @@ KIND: Final = "starts"
 """Of the store's entries."""
 KEPT: Final = 32
 """So many starts are kept, those that were used last; each takes about 50 MB."""
+_FORMAT: Final = 2
 _MACHINE: Final = "machine"
 _PLUGIN: Final = "plugin"
 _START_JSON: Final = "start.json"
@@ -73,6 +74,7 @@ def digest(config: Config, layout: Layout, inputs: Mapping[Path, str]) -> str:
     kernel = layout.kernel
     contents = [blob.content for blob in blobs] + [kernel]
     identity: dict[str, Any] = {
+        "format": _FORMAT,
         "qemu": _qemu_version(config.machine.qemu),
         "command": qemu_command(replace(layout, blobs=blobs), config, paths),
         "contents": [

@@ -170,6 +170,9 @@ class QemuMachine:
         await self._migrate("migrate-incoming", path)
 
     async def _migrate(self, command: str, path: Path) -> None:
+        # Pages have fixed places in the file, and those of zeros none.
+        capabilities = [{"capability": "mapped-ram", "state": True}]
+        await self._execute("migrate-set-capabilities", {"capabilities": capabilities})
         await self._execute(command, {"uri": f"file:{path}"})
         while (status := (await self._execute("query-migrate")).get("status")) != "completed":
             if status in ("failed", "cancelled"):

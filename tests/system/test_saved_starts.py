@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.images.store import Store
-from orchestrator.starts import KIND
-
 pytestmark = pytest.mark.system
 
 HOST_LIMIT_S = 240
@@ -45,16 +42,14 @@ exit 5
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A config that never was before, so that its start is yet to be made; it is removed again."""
-    path = tmp_path_factory.mktemp("config") / "system.toml"
+    folder = tmp_path_factory.mktemp("starts")
+    path = folder / "system.toml"
     path.write_text(CONFIG.format(epoch=datetime.now(UTC).replace(microsecond=0).isoformat()))
-    before = starts()
     yield path
-    for made in starts() - before:
-        shutil.rmtree(made)
-
-
-def starts() -> set[Path]:
-    return {entry.path for entry in Store().list() if entry.key.startswith(f"{KIND}/")}
+    for run in folder.glob("*/run.json"):
+        start = json.loads(run.read_text())["host"].get("saved_start")
+        if start is not None:
+            shutil.rmtree(start, ignore_errors=True)
 
 
 def boot(config: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -84,32 +79,30 @@ def differences(one: Path, other: Path) -> list[str]:
     return [name for name in first | second if first.get(name) != second.get(name)]
 
 
-def test_a_run_from_a_saved_start_is_the_whole_run(config: Path, tmp_path: Path) -> None:
+def test_a_run_from_a_saved_start_is_the_whole_run(config: Path) -> None:
     """A whole run, one that makes the start and one that finds it leave the same, to the byte.
 
     That is consoles, the job's output and files, and each probe hit with its time, its number and
     its cost, in both observers' streams, on both cores.
     """
     probes = ("--probe", "rtos:OSTaskSwHook mode=hvc", "--probe", "linux:__switch_to mode=shadow")
-    before = starts()
     for name, options in (
         ("whole", ()),
         ("first", ("--saved-start",)),
         ("second", ("--saved-start",)),
     ):
-        end = boot(config, tmp_path / name, *options, *probes, "--", "sh", "-c", JOB)
+        end = boot(config, config.parent / name, *options, *probes, "--", "sh", "-c", JOB)
         assert end.returncode == 5, end.stderr
         assert ("boots once" in end.stderr) == (name == "first")
-    assert len(starts() - before) == 1
-    assert (tmp_path / "whole/results/note").read_text() == "from the guest\n"
-    document = json.loads((tmp_path / "whole/trace/probes.json").read_text())
+    assert (config.parent / "whole/results/note").read_text() == "from the guest\n"
+    document = json.loads((config.parent / "whole/trace/probes.json").read_text())
     assert [sum(probe["hits"]) > 3 for probe in document["probes"]] == [True, True]
     # The RTOS goes on until QEMU is told to stop, which the host does when the job has ended.
     for name in ("first", "second"):
-        assert set(differences(tmp_path / "whole", tmp_path / name)) <= {"rtos.log"}
+        assert set(differences(config.parent / "whole", config.parent / name)) <= {"rtos.log"}
 
 
-def test_a_run_that_would_end_before_its_start_is_refused(config: Path, tmp_path: Path) -> None:
-    end = boot(config, tmp_path / "run", "--saved-start", "--for", "1ms")
+def test_a_run_that_would_end_before_its_start_is_refused(config: Path) -> None:
+    end = boot(config, config.parent / "run", "--saved-start", "--for", "1ms")
     assert end.returncode == 2
     assert "after the end that --for asks for" in end.stderr
