@@ -27,7 +27,7 @@ from orchestrator.options import BootOptions
 
 _HOST_RUNS = 3
 _SWITCHES = 20_000
-_LOAD_SWITCHES = 300_000
+_LOAD_SWITCHES = 30_000
 
 _LINUX = """
 [vm.linux]
@@ -163,7 +163,7 @@ def linux_switch() -> list[Figure]:
 
 
 def _tick_jitter(toml: str) -> tuple[float, str]:
-    load = ("sh", "-c", f"context1 {_LOAD_SWITCHES}; dd if=/dev/zero of=/dev/null bs=1M count=200")
+    load = ("sh", "-c", f"context1 {_LOAD_SWITCHES}; dd if=/dev/zero of=/dev/null bs=1M count=6000")
     with _run(toml, command=load) as result:
         log = (result.run_dir / "rtos.log").read_text()
     lines = re.findall(r"tick jitter ns min=\d+ max=(\d+) .*hist=(\S*)", log)
