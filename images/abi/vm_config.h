@@ -19,12 +19,19 @@
 #define HV_CONFIG_PA 0x40f00000u
 
 #define HV_CONFIG_MAGIC 0x43564d48u /* "HMVC" in memory order */
-#define HV_CONFIG_VERSION 1u
+#define HV_CONFIG_VERSION 2u
 
 #define HV_MAX_VMS 8
 #define HV_MAX_VCPUS 8 /* of one VM, and of the board */
 #define HV_MAX_IMAGES 8
 #define HV_MAX_DEVICES 16
+
+/*
+ * hv_config.flags: leave a core's guest at least once a millisecond. QEMU 10's GIC does not look at a
+ * level-sensitive interrupt again when a guest ends it and its line is still high; only the next
+ * change of any interrupt makes it. Needed where guest time is host time, in which ticks come late.
+ */
+#define HV_FLAG_RECHECK_IRQS 1u
 
 /* hv_device.kind */
 enum hv_device_kind {
@@ -81,7 +88,7 @@ struct hv_config {
     uint32_t vm_count;
     uint64_t time_slice_ns; /* round robin among vCPUs of equal priority on one core */
     uint32_t core_count;    /* cores of the board that the hypervisor starts */
-    uint32_t flags;         /* 0 */
+    uint32_t flags;         /* HV_FLAG_... */
     struct hv_vm vm[HV_MAX_VMS];
 };
 

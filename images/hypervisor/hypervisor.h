@@ -149,6 +149,7 @@ struct core {
     volatile bool online;
     struct trace_ring *ring;
     uint32_t lost; /* records that a TRACE_LOSS has still to tell of */
+    bool recheck; /* HV_FLAG_RECHECK_IRQS */
 };
 
 static inline bool vm_ram_pa(const struct vm *vm, uint32_t ipa, uint32_t *pa)

@@ -8,6 +8,9 @@
  */
 #include "hypervisor.h"
 
+/* A millisecond of 62.5 MHz: see HV_FLAG_RECHECK_IRQS. */
+#define RECHECK_TICKS 62500u
+
 static void insert(struct core *core, struct vcpu *vcpu)
 {
     struct vcpu **at = &core->vcpus;
@@ -36,6 +39,7 @@ void sched_add(struct vcpu *vcpu)
     struct core *core = &cores[vcpu->core];
 
     core->shared = core->vcpus != NULL;
+    core->recheck = config()->flags & HV_FLAG_RECHECK_IRQS;
     core->hcr = HCR_VM | HCR_SWIO | HCR_FMO | HCR_IMO | HCR_AMO | HCR_TSC | HCR_TIDCP | HCR_TAC |
                 (core->shared ? HCR_TWI | HCR_TWE : 0);
     insert(core, vcpu);
@@ -77,7 +81,7 @@ static uint64_t ready_at(struct vcpu *v, uint64_t now)
  */
 static void arm_hyp_timer(struct core *core, struct vcpu *running, uint64_t now)
 {
-    uint64_t deadline = NO_DEADLINE;
+    uint64_t deadline = core->recheck ? now + RECHECK_TICKS : NO_DEADLINE;
 
     for (struct vcpu *v = core->vcpus; v; v = v->next_on_core) {
         uint64_t at;
@@ -145,7 +149,7 @@ struct vcpu *schedule(void)
             core->slice_end = now + sched_slice_ticks();
             switch_to(core, next);
         }
-        if (core->shared || !next)
+        if (core->shared || core->recheck || !next)
             arm_hyp_timer(core, next, now);
         if (next)
             break;

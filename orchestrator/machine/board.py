@@ -152,6 +152,8 @@ class Layout:
         kernel: The ELF that QEMU enters: the hypervisor, a bare guest, or a boot stub's bytes.
         virtualization: Whether the cores have Hyp mode, that is, whether there is a hypervisor.
         time_slice_ns: See `MachineConfig`.
+        recheck_irqs: Whether the hypervisor has to look for interrupts by itself
+            (`HV_FLAG_RECHECK_IRQS`).
         vms: In the order of the config.
         blobs: What else is in memory at power-on.
     """
@@ -163,3 +165,4 @@ class Layout:
     time_slice_ns: int
     vms: tuple[VmLayout, ...]
     blobs: tuple[Blob, ...]
+    recheck_irqs: bool = False

@@ -229,6 +229,7 @@ def _staged(
         kernel=hypervisor,
         virtualization=True,
         time_slice_ns=config.machine.time_slice_ns,
+        recheck_irqs=config.clock.mode == "realtime",
         vms=tuple(vms),
         blobs=(),
     )

@@ -25,7 +25,9 @@ from orchestrator.machine.board import (
 )
 
 MAGIC: Final = 0x43564D48
-VERSION: Final = 1
+VERSION: Final = 2
+
+FLAG_RECHECK_IRQS: Final = 1
 
 IMAGE: Final = struct.Struct("<QQQ")
 DEVICE: Final = struct.Struct("<IIQQQIIII")
@@ -47,6 +49,7 @@ CONSTANTS: Final = {
     "HV_CONFIG_PA": HV_CONFIG_PA,
     "HV_CONFIG_MAGIC": MAGIC,
     "HV_CONFIG_VERSION": VERSION,
+    "HV_FLAG_RECHECK_IRQS": FLAG_RECHECK_IRQS,
     "HV_MAX_VMS": MAX_VMS,
     "HV_MAX_VCPUS": MAX_VCPUS,
     "HV_MAX_IMAGES": MAX_IMAGES,
@@ -71,7 +74,7 @@ def pack(layout: Layout) -> bytes:
         len(layout.vms),
         layout.time_slice_ns,
         layout.cores,
-        0,
+        FLAG_RECHECK_IRQS if layout.recheck_irqs else 0,
     )
     vms = b"".join(_pack_vm(vm) for vm in layout.vms)
     return (head + vms).ljust(CONFIG_BYTES, b"\0")
