@@ -6,6 +6,9 @@ _Static_assert(offsetof(struct vcpu, lr_usr) == 52, "entry.S pushes r0-r12, lr")
 _Static_assert(offsetof(struct vcpu, pc) == 56, "entry.S");
 _Static_assert(offsetof(struct vcpu, cpsr) == 60, "entry.S");
 
+#define MPIDR_V7MP (1u << 31)
+#define MPIDR_U (1u << 30) /* uniprocessor: Linux then leaves out what only several cores need */
+
 #define SCTLR_RESET 0x00c50078u /* Cortex-A15: MMU and caches off */
 
 /* The state that Linux and bare-metal code expect: SVC, interrupts masked, MMU off. */
@@ -52,7 +55,7 @@ void vcpu_load(struct vcpu *vcpu)
     struct core *core = this_core();
 
     write_VTTBR(vcpu->vm->vttbr);
-    write_VMPIDR(0x80000000u | vcpu->index);
+    write_VMPIDR(MPIDR_V7MP | (vcpu->vm->config->vcpu_count == 1 ? MPIDR_U : 0) | vcpu->index);
 #define X(name, ...) write_##name(regs->name);
     GUEST_REGS32(X)
     GUEST_REGS64(X)
