@@ -8,6 +8,7 @@ has VA = PA. Under a stranger's hypervisor only what is in the cores can be seen
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -52,31 +53,37 @@ class HypervisorMemory:
     """Reads the vCPUs of the project's own hypervisor.
 
     Args:
-        elf: The hypervisor.
+        elf: The hypervisor. It is read when it is first needed, which most runs never do.
         read: Reads physical memory.
-
-    Raises:
-        UsageError: The ELF has no such symbols or types.
     """
 
     def __init__(self, elf: Path, read: ReadPhysical) -> None:
+        self._elf = elf
         self._read = read
-        vms = Dwarf(elf).variable("vms")
+
+    @cached_property
+    def _vms(self) -> tuple[int, CType]:
+        """Address of the array of VMs, and the type of its elements."""
+        vms = Dwarf(self._elf).variable("vms")
         if vms is None or vms.kind != "array":
-            raise UsageError(f"{elf}: no array `vms` in its DWARF; build it with -g")
-        self._vms_pa = read_symbols(elf).find("vms").va
-        self._vm = vms.target
-        self._vcpu = self._vm.member("vcpu").type.target
+            raise UsageError(f"{self._elf}: no array `vms` in its DWARF; build it with -g")
+        return read_symbols(self._elf).find("vms").va, vms.target
 
     def vcpu(self, vm_index: int, index: int) -> tuple[bool, int, Registers]:
-        """Whether a vCPU is on its core, which core that is, and its registers as kept."""
-        vm_pa = self._vms_pa + vm_index * self._vm.bytes
-        pa = vm_pa + self._vm.member("vcpu").offset + index * self._vcpu.bytes
-        regs, regs_pa = self._member(self._vcpu, pa, "regs")
+        """Whether a vCPU is on its core, which core that is, and its registers as kept.
+
+        Raises:
+            UsageError: The ELF has no such symbols or types.
+        """
+        vms_pa, vm = self._vms
+        vm_pa = vms_pa + vm_index * vm.bytes
+        vcpu = vm.member("vcpu").type.target
+        pa = vm_pa + vm.member("vcpu").offset + index * vcpu.bytes
+        regs, regs_pa = self._member(vcpu, pa, "regs")
         values = {name: self._number(regs, regs_pa, name) for name in _FIELDS}
-        registers = Registers(HCR=_VM, VTTBR=self._number(self._vm, vm_pa, "vttbr"), **values)
-        loaded = bool(self._number(self._vcpu, pa, "loaded"))
-        return loaded, self._number(self._vcpu, pa, "core"), registers
+        registers = Registers(HCR=_VM, VTTBR=self._number(vm, vm_pa, "vttbr"), **values)
+        loaded = bool(self._number(vcpu, pa, "loaded"))
+        return loaded, self._number(vcpu, pa, "core"), registers
 
     def _member(self, kind: CType, pa: int, name: str) -> tuple[CType, int]:
         member = kind.member(name)
