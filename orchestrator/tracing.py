@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator import export, session
 from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig, VmConfig
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import Interrupted, OrchestrateError
 from orchestrator.images import sources
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
@@ -82,6 +82,8 @@ def trace(
     )
     try:
         boot = session.boot(config, options, reporter)
+    except Interrupted:
+        raise  # whoever stops a run does not want another one
     except OrchestrateError:
         if (run_dir / STREAMS_FOLDER / RESCUED).is_dir():
             _write_rescued(config, run_dir, reporter, formats)

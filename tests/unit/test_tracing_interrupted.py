@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Ctrl-C ends a traced run at once; only a guest that died by itself is worth a second boot."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator import config, session, tracing
+from orchestrator.errors import GuestError, Interrupted, OrchestrateError
+from orchestrator.options import BootOptions
+from orchestrator.terminal import TextReporter
+from orchestrator.trace.merge import STREAMS_FOLDER
+from orchestrator.trace.postmortem import RESCUED
+
+DUAL = Path(__file__).parents[2] / "dual.toml"
+
+
+@pytest.mark.parametrize(("failure", "boots"), [(Interrupted(), 1), (GuestError("died"), 2)])
+def test_an_interrupted_run_is_not_booted_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: OrchestrateError, boots: int
+) -> None:
+    """Both leave pages of the dead Linux, which need another boot to be read."""
+    run_dir = tmp_path / "run"
+    calls = []
+
+    def boot(_config: object, options: BootOptions, _reporter: object) -> None:
+        calls.append(options.out)
+        (run_dir / STREAMS_FOLDER / RESCUED).mkdir(parents=True, exist_ok=True)
+        raise failure
+
+    monkeypatch.setattr(session, "boot", boot)
+    with pytest.raises(type(failure)):
+        tracing.trace(
+            config.load(DUAL),
+            BootOptions(out=run_dir),
+            TextReporter(show_consoles=False),
+            formats=["text"],
+        )
+    assert len(calls) == boots
