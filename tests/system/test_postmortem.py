@@ -31,7 +31,7 @@ kernel = "{kernel}"
 ram = "256M"
 pin = [0, 1]
 [vm.linux.files]
-"/root/job.sh" = "job.sh"
+"/run/job.sh" = "job.sh"
 """
 # The buffer is small, so that the ring has gone round. The busy loop gives the host time to look.
 JOB = """
@@ -94,7 +94,7 @@ def test_pages_in_memory_are_the_pages_handed_over(tmp_path: Path, kernel: str) 
     run = tmp_path / "run"
     command = (sys.executable, "-m", "orchestrator.cli", "boot", "-c", config, "-o", run)
     with subprocess.Popen(
-        (*command, "--", "sh", "/root/job.sh"),
+        (*command, "--", "sh", "/run/job.sh"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -132,8 +132,8 @@ def guest_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         debian.unpack(debian.fetch(Store(), package).path, folder, lambda _path: True)
         for path in paths:
             found[f"/opt/{Path(path).name}"] = (folder / path).resolve()
-    found["/root/job.sh"] = folder / "job.sh"
-    found["/root/job.sh"].write_text(JOB)
+    found["/run/job.sh"] = folder / "job.sh"
+    found["/run/job.sh"].write_text(JOB)
     return found
 
 
@@ -148,7 +148,7 @@ def runs(
         folder = tmp_path_factory.mktemp(name)
         (folder / "test.toml").write_text(CONFIG.format(files=files))
         options = ("--live",) if name == "first" else ()
-        out.append(traced(folder, *options, command=("sh", "/root/job.sh"), code=3))
+        out.append(traced(folder, *options, command=("sh", "/run/job.sh"), code=3))
     return out[0], out[1]
 
 

@@ -146,7 +146,7 @@ append = "quiet"
 ready = "login:"
 silence = "30s"
 [vm.b.files]
-"/root/job.sh" = "job.sh"
+"/run/job.sh" = "job.sh"
 [vm.a]
 type = "elf"
 ram = "16M"
@@ -184,7 +184,7 @@ console = false
                 kernel=tmp_path / "zImage",
                 initramfs=tmp_path / "root.cpio",
                 append="quiet",
-                files=((tmp_path / "job.sh", "/root/job.sh"),),
+                files=((tmp_path / "job.sh", "/run/job.sh"),),
             ),
             ElfVm(
                 name="a",
