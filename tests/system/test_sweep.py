@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -36,6 +37,7 @@ variants = ["none", "hvc"]
 machine.time_slice = ["200us", "1ms"]
 """
 JOBS = 4
+Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +75,14 @@ def done(out: Path) -> dict[str, float]:
         return dict(book.execute("SELECT key, host_s FROM job WHERE state = 'done'"))
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
+    """What `what` gives as soon as that is true: asking again could find that it has passed."""
     deadline = time.monotonic() + HOST_LIMIT_S
-    while not what():
+    while not (found := what()):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    return found
 
 
 def children(pid: int) -> list[int]:
@@ -123,9 +127,8 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(folder: Path, expected: by
     """First a worker, then the sweep itself is killed; what was done is not run again."""
     out = folder / "killed"
     first = orchestrate("run", folder / "sweep.toml", "-j", 2, "-o", out)
-    wait_for(lambda: any(qemus_of(child) for child in children(first.pid)), first)
-    workers = children(first.pid)
-    os.kill(next(child for child in workers if qemus_of(child)), signal.SIGKILL)
+    busy = wait_for(lambda: [child for child in children(first.pid) if qemus_of(child)], first)
+    os.kill(busy[0], signal.SIGKILL)
     wait_for(lambda: done(out), first)
     workers = children(first.pid)
     os.kill(first.pid, signal.SIGKILL)
