@@ -3,7 +3,7 @@
 
 The process that runs the boot owns the machine; it serves the socket that `live.json` names, in its
 private directory. A request is one line, an object with the operation in "do"; so is the answer,
-with "ok" or "error". The operations are methods of `Service`, which know nothing of sockets.
+with "ok" or "error". The operations are those of `orchestrator.service`, which knows no sockets.
 """
 
 import asyncio

@@ -3,21 +3,26 @@
 
 The session makes an `Observer`, the supervisor tells it when the machine stands still. Which probe
 can be where is `orchestrator.probe`'s, how a ring is drained `machine.rings`'; what a second process
-may ask is `orchestrator.control`'s, and is carried out here.
+may ask is `orchestrator.service`'s.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.config import Config, LinuxVm
-from orchestrator.config.probes import parse_probe, split_place
-from orchestrator.control import ControlServer, Operation
-from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, UsageError
+from orchestrator.control import ControlServer
+from orchestrator.errors import (
+    CheckFailed,
+    MachineError,
+    OrchestrateError,
+    StorageError,
+    UsageError,
+)
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import Ability, PluginChannel
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
@@ -25,20 +30,19 @@ from orchestrator.machine.marks import Marks
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
-from orchestrator.mmu import TranslationFault
 from orchestrator.options import BootOptions, Reporter
-from orchestrator.probe.arm import Hits, Placed, Probes
-from orchestrator.probe.document import document, place_document, profiles_of
+from orchestrator.probe.arm import Probes
 from orchestrator.probe.ending import JobEnd
 from orchestrator.probe.guest import Guest, find_guest
-from orchestrator.probe.place import Refusal
+from orchestrator.probe.ledger import Ledger
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
-from orchestrator.probe.spec import address, resolve
+from orchestrator.probe.spec import resolve
 from orchestrator.probe.start import LINUX_READY, StartPoint, place_point, start_point
-from orchestrator.probe.survey import survey
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
-from orchestrator.rundir import storage_errors, write_atomically
-from orchestrator.trace.postmortem import RESCUED, ReadVirtual, ring_pages
+from orchestrator.rescue import save_pages
+from orchestrator.rundir import write_atomically
+from orchestrator.service import Service
+from orchestrator.trace.postmortem import RESCUED
 
 TRACE_FOLDER: Final = "trace"
 PROBES_JSON: Final = "probes.json"
@@ -114,16 +118,13 @@ class Observer:
         self._job_end: JobEnd | None = None
         self._job_has_ended = False
         self._marks: Marks | None = None
-        self._armed_ns: int | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
         self._attached = False
-        self._skipped: tuple[Refusal, ...] = ()
-        self._counted: dict[int, tuple[Placed, Hits]] = {}
-        self._executed: list[dict[str, int]] = []
         self._ram: GuestRam
         self._reader: RingReader
         self._channel: PluginChannel
+        self._ledger: Ledger
         self.probes: Probes
 
     @property
@@ -165,8 +166,12 @@ class Observer:
             vcpus=self._vcpu_reader(ram, own_hypervisor=own_hypervisor),
             hypervisor=own_hypervisor,
         )
+        self._ledger = Ledger(self.probes, self.guests)
         await self._set_stops()
-        control = ControlServer(self._paths.control, self._operations())
+        service = Service(
+            self.probes, self.guests, self._ledger, still=self.still, changed=self._write_ledger
+        )
+        control = ControlServer(self._paths.control, service.operations())
         await control.start()
         self._open.push_async_callback(control.close)
         self._attached = True
@@ -252,18 +257,19 @@ class Observer:
     async def _arm(self) -> None:
         if not self._records:
             return
-        self._armed_ns = (await self._channel.time()).ns
+        now_ns = self._ledger.armed_ns = (await self._channel.time()).ns
         if self._hypervisor_events:
             at = HV_TRACE_PA + _EVENTS_OFFSET
             self._ram.write(at, _OWN_EVENTS.to_bytes(4, "little"))
-        placed, self._skipped = await self.probes.add(self._config.probes)
+        placed, skipped = await self.probes.add(self._config.probes)
+        self._ledger.skip(skipped)
         self._reporter.note(
             f"{len(placed)} probe{'s' * (len(placed) != 1)} placed at "
-            f"{self._armed_ns / 1e9:.6f} s of guest time"
+            f"{now_ns / 1e9:.6f} s of guest time"
         )
-        if self._skipped:
-            self._reporter.note(f"left out: {len(self._skipped)}, such as {self._skipped[0]}")
-        self._write_document()
+        if skipped:
+            self._reporter.note(f"left out: {len(skipped)}, such as {skipped[0]}")
+        self._write_ledger()
 
     @contextlib.asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
@@ -299,85 +305,6 @@ class Observer:
         self._own_stops += 1
         await self._machine.stop()
 
-    def _operations(self) -> dict[str, Operation]:
-        """What other processes may ask for; docs/probes.md."""
-        return {
-            "add": self._add,
-            "plan": self._plan,
-            "remove": self._remove,
-            "list": self._list,
-            "check": self._check,
-            "symbols": self._symbols,
-            "walk": self._walk,
-        }
-
-    async def _add(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Places probes in the running guests; says where they are and what was left out."""
-        probes = [parse_probe(text) for text in request["probes"]]
-        async with self.still():
-            placed, skipped = await self.probes.add(probes)
-        self._skipped += skipped
-        self._write_document()
-        return {
-            "placed": [self._document(each) for each in placed],
-            "skipped": [_skip(each) for each in skipped],
-        }
-
-    async def _plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What `_add` would do, and how each address is found."""
-        probes = [parse_probe(text) for text in request["probes"]]
-        async with self.still():
-            places, skipped = await self.probes.plan(probes)
-            views = {vm: await self.probes.view(vm) for vm in {probe.vm for probe in probes}}
-        out = []
-        for place in places:
-            walk = views[place.wanted.config.vm].mmu.walk(place.wanted.va)
-            out.append(place_document(place) | {"walk": [str(step) for step in walk.steps]})
-        return {"places": out, "skipped": [_skip(each) for each in skipped]}
-
-    async def _check(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Where probes could be."""
-        probe = parse_probe(request["probe"])
-        wanted = resolve(probe, find_guest(self.guests, probe.vm))
-        async with self.still():
-            return survey(await self.probes.view(probe.vm), wanted).document()
-
-    async def _symbols(self, request: Mapping[str, Any]) -> list[tuple[int, str]]:
-        """Functions by a pattern."""
-        guest = find_guest(self.guests, request["vm"])
-        return [(each.va, each.name) for each in guest.symbols.matching(request["pattern"])]
-
-    async def _walk(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The way of one address through both stages."""
-        vm, place = split_place(request["place"])
-        va = address(place, find_guest(self.guests, vm), any_kind=True)
-        async with self.still():
-            walk = (await self.probes.view(vm)).mmu.walk(va)
-        steps = [str(step) for step in walk.steps]
-        return {"va": va, "ipa": walk.ipa, "pa": walk.pa, "steps": steps}
-
-    async def _remove(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Takes probes away; says what they have counted."""
-        ids = [int(number) for number in request["ids"]]
-        async with self.still():
-            leaving = {number: self.probes.placed.get(number) for number in ids}
-            hits = await self.probes.remove(ids)
-        out = []
-        for number, counted in hits.items():
-            placed = leaving[number]
-            assert placed is not None  # noqa: S101 - remove() knew all of them
-            self._counted[number] = (placed, counted)
-            out.append(self._document(placed, counted))
-        self._write_document()
-        return out
-
-    async def _list(self, _request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """All probes and what they have counted so far."""
-        return [
-            self._document(placed, await self.probes.hits(number))
-            for number, placed in self.probes.placed.items()
-        ]
-
     async def finish(self) -> None:
         """Ends the observation: counts, the guests' own bytes, complete streams. Safe to repeat.
 
@@ -397,7 +324,7 @@ class Observer:
                 return
             try:
                 await self._machine.stop()
-                self._executed = await self._count_instructions()
+                self._ledger.executed = await self._count_instructions()
                 if self._options.ftrace and self._job_end is not None and not self._job_has_ended:
                     await self._rescue()
                 await self._take_away(faults)
@@ -408,7 +335,7 @@ class Observer:
             lost = {name: each.lost for name, each in streams.items() if each.lost}
             if lost:
                 faults.append(f"records were lost: {lost}")
-            self._write_document()
+            self._write_ledger()
             self._write_marks()
         if faults:
             raise CheckFailed("\n".join(faults))
@@ -426,21 +353,19 @@ class Observer:
     async def _rescue(self) -> None:
         """Saves ftrace's pages out of the memory of a Linux that cannot hand them over any more."""
         linux = next(vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm))
-        guest = self.guests[linux.name]
         try:
-            view = await self.probes.view(linux.name)
-            functions = {each.name: each.va for each in guest.symbols.matching("*")}
-            found = ring_pages(_lookup(view.mmu.read), functions, cpus=len(linux.config.pin))
+            pages = save_pages(
+                await self.probes.view(linux.name),
+                self.guests[linux.name],
+                cpus=len(linux.config.pin),
+                folder=self._paths.folder / RESCUED,
+            )
+        except StorageError:
+            raise
         except OrchestrateError as error:
             self._reporter.note(f"{linux.name}: its trace is lost: {error.message}")
-            return
-        folder = self._paths.folder / RESCUED
-        with storage_errors(folder):
-            folder.mkdir()
-            for each in found:
-                (folder / f"cpu{each.cpu}.raw").write_bytes(b"".join(each.pages))
-        pages = sum(len(each.pages) for each in found)
-        self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
+        else:
+            self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
 
     async def _take_away(self, faults: list[str]) -> None:
         if self._start is not None and self._records:
@@ -451,7 +376,7 @@ class Observer:
         busy = bool(await self.probes.busy_cores())
         for number, placed in list(self.probes.placed.items()):
             hits = await self.probes.hits(number)
-            self._counted[number] = (placed, hits)
+            self._ledger.count(placed, hits)
             # A core on its way through the hypervisor was counted by one and not yet by the other.
             fault = None if busy else hits.contradiction()
             if fault:
@@ -461,48 +386,13 @@ class Observer:
         except CheckFailed as error:
             faults.append(error.message)
 
-    def _document(self, placed: Placed, hits: Hits | None = None) -> dict[str, Any]:
-        profile = self.guests[placed.wanted.config.vm].profile
-        return document(
-            placed,
-            hits,
-            removed=placed.id not in self.probes.placed,
-            profile=profile.key if profile is not None else None,
-        )
-
     def _write_marks(self) -> None:
         if self._marks is not None:
             text = json.dumps(self._marks.document(), indent=1) + "\n"
             write_atomically(self._paths.folder / MARKS_JSON, text.encode())
 
-    def _write_document(self) -> None:
-        live = {number: (each, None) for number, each in self.probes.placed.items()}
-        known: dict[int, tuple[Placed, Hits | None]] = {**live, **self._counted}
-        if not known and self._armed_ns is None:
-            return
-        content = {
-            "format": 1,
-            "armed_ns": self._armed_ns,
-            "probes": [self._document(placed, hits) for _, (placed, hits) in sorted(known.items())],
-            "skipped": [_skip(each) for each in self._skipped],
-            "profiles": profiles_of(self.guests.values()),
-            "instructions": self._executed,
-        }
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(self._paths.folder / PROBES_JSON, text.encode())
-
-
-def _skip(refusal: Refusal) -> dict[str, str]:
-    return {"place": refusal.where, "reason": refusal.reason}
-
-
-def _lookup(read: Callable[[int, int], bytes]) -> ReadVirtual:
-    """Reads a guest's memory; what is not mapped is a LookupError."""
-
-    def read_virtual(va: int, size: int) -> bytes:
-        try:
-            return read(va, size)
-        except TranslationFault as fault:
-            raise LookupError(str(fault)) from fault
-
-    return read_virtual
+    def _write_ledger(self) -> None:
+        content = self._ledger.content()
+        if content is not None:
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            write_atomically(self._paths.folder / PROBES_JSON, text.encode())
