@@ -18,7 +18,7 @@ import json
 import os
 import resource
 import shutil
-import tarfile
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +26,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from orchestrator.errors import StorageError, UsageError
+
+if sys.version_info >= (3, 12):
+    import tarfile
+else:  # Debian 12's Python 3.11.2 lacks the extraction filters, which came with 3.11.4.
+    from backports import tarfile
 
 RUN_JSON: Final = "run.json"
 LIVE_JSON: Final = "live.json"
