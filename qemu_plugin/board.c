@@ -14,7 +14,7 @@
 
 static const char *const register_names[BOARD_REGISTERS] = {
     "r0", "r1",  "r2",  "r3",  "r4", "r5", "r6",   "r7",    "r8",     "r9",
-    "r10", "r11", "r12", "sp", "lr", "cpsr", "VTTBR", "VMPIDR", "VBAR_EL2",
+    "r10", "r11", "r12", "sp", "lr", "cpsr", "TPIDRURO", "VTTBR", "VMPIDR", "VBAR_EL2",
 };
 
 static unsigned int core_count;

@@ -18,6 +18,7 @@ enum board_register {
     BOARD_SP = 13,
     BOARD_LR = 14,
     BOARD_CPSR,
+    BOARD_TPIDRURO,
     BOARD_VTTBR,
     BOARD_VMPIDR,
     BOARD_HVBAR,

@@ -100,6 +100,9 @@ static void fill(struct trace_record *record, const struct site *site, unsigned 
     state.reg[14] = (uint32_t)board_read(core, BOARD_LR);
     state.reg[15] = site->va;
     state.reg[TRACE_BASE_CPSR] = (uint32_t)board_read(core, BOARD_CPSR);
+    if (place->registers & 1u << TRACE_BASE_TPIDRURO) {
+        state.reg[TRACE_BASE_TPIDRURO] = (uint32_t)board_read(core, BOARD_TPIDRURO);
+    }
     *record = (struct trace_record){
         .time_ns = time_ns,
         .kind = TRACE_PROBE,

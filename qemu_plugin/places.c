@@ -45,7 +45,7 @@ static bool fetches_valid(const struct trace_fetch *fetch, uint32_t count)
     for (; count > 0; count--, fetch++) {
         uint32_t most = fetch->flags & TRACE_FETCH_STRING ? 32 : 8;
 
-        if (fetch->base > TRACE_BASE_NONE || fetch->derefs > TRACE_MAX_DEREFS ||
+        if (fetch->base > TRACE_BASE_TPIDRURO || fetch->derefs > TRACE_MAX_DEREFS ||
             (fetch->derefs > 0 && (fetch->bytes == 0 || fetch->bytes > most))) {
             return false;
         }

@@ -15,7 +15,7 @@
 typedef bool (*fetch_read)(void *context, uint32_t va, void *to, uint32_t bytes);
 
 struct fetch_state {
-    uint32_t reg[17]; /* as enum trace_base counts them */
+    uint32_t reg[19]; /* as enum trace_base counts them */
     fetch_read read;
     void *context;
 };
@@ -96,7 +96,7 @@ static inline bool fetch_value(const struct fetch_state *state, const struct tra
     const int32_t *offset = fetch->offset;
     uint32_t left = fetch->derefs;
 
-    if (fetch->base < TRACE_BASE_NONE)
+    if (fetch->base != TRACE_BASE_NONE)
         at += FETCH_REGISTER(state, fetch->base);
     if (!left) {
         *to = at;

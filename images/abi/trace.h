@@ -135,6 +135,7 @@ enum trace_base {
     TRACE_BASE_R0 = 0, /* ... r0 to r12, 13: sp, 14: lr of the current mode, 15: pc of the probe */
     TRACE_BASE_CPSR = 16,
     TRACE_BASE_NONE = 17, /* 0: `value` is the whole of it */
+    TRACE_BASE_TPIDRURO = 18, /* Linux since 5.17: the current task, in its own modes */
 };
 enum trace_fetch_flags { TRACE_FETCH_STRING = 1 /* ends with a NUL; `bytes` at most */ };
 struct trace_fetch {

@@ -18,7 +18,12 @@ struct hit_reader {
 #define FETCH_KNOWN(state, va, bytes) guest_find((state)->context, va, bytes)
 static inline uint32_t hit_register(struct vcpu *vcpu, uint32_t n)
 {
-    return n == 15 ? vcpu->pc : n == 16 ? vcpu->cpsr : reg_read(vcpu, n);
+    switch (n) {
+    case 15: return vcpu->pc;
+    case TRACE_BASE_CPSR: return vcpu->cpsr;
+    case TRACE_BASE_TPIDRURO: return read_TPIDRURO(); /* still the guest's: Hyp mode has its own */
+    default: return reg_read(vcpu, n);
+    }
 }
 #include "fetch.h"
 

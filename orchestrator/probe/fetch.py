@@ -34,6 +34,7 @@ _REGISTERS: Final = {
     "lr": 14,
     "pc": 15,
     "cpsr": BASE_CPSR,
+    "tpidruro": 18,
 }
 _SP: Final = 13
 _ARGUMENT_REGISTERS: Final = 4  # AAPCS: the fifth argument is the first word of the stack
@@ -348,7 +349,9 @@ class _Parser:
     def _register(self) -> int:
         name = self._name()
         if name not in _REGISTERS:
-            raise self._error(f"there is no register %{name}; r0 to r15, sp, lr, pc, cpsr")
+            raise self._error(
+                f"there is no register %{name}; r0 to r15, sp, lr, pc, cpsr, tpidruro"
+            )
         return _REGISTERS[name]
 
     def _special(self) -> _Value:

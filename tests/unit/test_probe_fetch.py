@@ -46,7 +46,7 @@ void run(const uint8_t *m, uint32_t b, uint32_t s, const uint32_t *reg,
     struct fetch_state state = {.read = read_memory};
 
     memory = m, base = b, size = s;
-    for (int i = 0; i < 17; i++)
+    for (int i = 0; i < 19; i++)
         state.reg[i] = reg[i];
     fetch_all(&state, fetch, count, record);
 }
@@ -140,8 +140,8 @@ class Guest:
         compiled = [compile_fetch(t, symbols=self.symbols, dwarf=self.dwarf) for t in texts]
         programs = np.concatenate([each.packed() for each in compiled])
         record = np.zeros(1, records.RECORD)
-        names = [f"r{i}" for i in range(13)] + ["sp", "lr", "pc", "cpsr"]
-        values = (ctypes.c_uint32 * 17)(*(registers.get(name, 0) for name in names))
+        names = [f"r{i}" for i in range(13)] + ["sp", "lr", "pc", "cpsr", "none", "tpidruro"]
+        values = (ctypes.c_uint32 * 19)(*(registers.get(name, 0) for name in names))
         self.run(
             bytes(self.memory),
             self.base,
@@ -220,6 +220,8 @@ def test_registers_arguments_and_the_stack(guest: Guest) -> None:
     assert guest.one("-4(%r1)", r1=sp + 8) == 22
     assert guest.one("+0(+16(%r1)):u8", r1=guest.va("first") - 4) == 7  # OSTCBEventPtr->type
     assert guest.one("%cpsr", cpsr=0x1D3) == 0x1D3
+    assert guest.one("%tpidruro", tpidruro=0xC101_0000) == 0xC101_0000
+    assert guest.one("+4(%tpidruro)", tpidruro=sp) == 22
     assert guest.one("%r0:string", r0=guest.va("first") + 64) is not None
     assert guest.one(f"@{sp + 4:#x}") == 22
 

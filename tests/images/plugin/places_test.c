@@ -49,7 +49,7 @@ static void ranges(void)
         assert(places_add(&good, &fetch) == -EINVAL); \
         fetch = saved;                              \
     } while (0)
-    REFUSED(base = TRACE_BASE_NONE + 1);
+    REFUSED(base = TRACE_BASE_TPIDRURO + 1);
     REFUSED(derefs = TRACE_MAX_DEREFS + 1);
     REFUSED(bytes = 0);
     REFUSED(bytes = 9);
