@@ -239,6 +239,44 @@ def find_live(root: Path) -> list[Path]:
     return found
 
 
+def find_console(run_dir: Path | None, vm: str) -> Path:
+    """The socket on which a console of a running system can be joined.
+
+    Args:
+        run_dir: The run; None: the only one that is running.
+        vm: Name of a VM, or "hypervisor".
+
+    Raises:
+        UsageError: No such run or console, or several runs to choose from.
+    """
+    run_dir = run_dir or _the_running_one()
+    consoles: dict[str, str] = read_live(run_dir)["consoles"]
+    if vm not in consoles:
+        raise UsageError(f"{run_dir}: no console {vm!r}; there are {', '.join(consoles)}")
+    return Path(consoles[vm])
+
+
+def find_control(run_dir: Path | None) -> Path:
+    """The socket on which a running system can be asked: `orchestrator.control`.
+
+    Args:
+        run_dir: The run; None: the only one that is running.
+
+    Raises:
+        UsageError: No such run, or several runs to choose from.
+    """
+    return Path(read_live(run_dir or _the_running_one())["control"])
+
+
+def _the_running_one() -> Path:
+    running = find_live(default_root())
+    if len(running) != 1:
+        several = "\n".join(f"  {path}" for path in running)
+        what = f"{len(running)} systems run:\n{several}" if running else "no system runs"
+        raise UsageError(f"{what}; name its run directory with --run DIR")
+    return running[0]
+
+
 def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=2) + "\n").encode()
 

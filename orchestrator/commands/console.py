@@ -25,6 +25,6 @@ def add(commands: Commands) -> None:
 
 
 def _console(args: argparse.Namespace) -> int:
-    from orchestrator import session, terminal
+    from orchestrator import rundir, terminal
 
-    return terminal.attach(session.find_console(args.run_dir, args.vm), name=args.vm)
+    return terminal.attach(rundir.find_console(args.run_dir, args.vm), name=args.vm)

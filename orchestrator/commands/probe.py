@@ -63,9 +63,9 @@ def _running(parser: argparse.ArgumentParser, *, or_config: bool = False) -> Non
 
 
 def _ask(args: argparse.Namespace, **request: Any) -> Any:
-    from orchestrator import control, session
+    from orchestrator import control, rundir
 
-    return control.ask(session.find_control(args.run_dir), request)
+    return control.ask(rundir.find_control(args.run_dir), request)
 
 
 def _texts(specs: Sequence["ProbeConfig"]) -> list[str]:

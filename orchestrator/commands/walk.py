@@ -25,9 +25,9 @@ def add(commands: Commands) -> None:
 
 
 def _walk(args: argparse.Namespace) -> int:
-    from orchestrator import control, session
+    from orchestrator import control, rundir
 
-    path = session.find_control(args.run_dir)
+    path = rundir.find_control(args.run_dir)
     found = control.ask(path, {"do": "walk", "place": args.place})
     for line in found["steps"]:
         print(line)

@@ -48,6 +48,12 @@ MAY_IMPORT = {
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
     "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "pytest_plugin", "terminal"},
+    "interruptions": GROUND,
+    # A run: what is known of it, and what it needs before QEMU starts.
+    "run_record": GROUND | {"config", "machine", "options", "rundir"},
+    "prepare": GROUND
+    | {"config", "guest", "images", "machine", "observe", "options", "run_record", "rundir"}
+    | {"starts"},
     "session": EVERYTHING
     - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"}
     - {"pytest_plugin"},
