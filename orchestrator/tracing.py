@@ -2,8 +2,9 @@
 """One traced run: default probes, the boot, the merge, the files that viewers open."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from orchestrator.images.store import Store
 from orchestrator.observe import TRACE_FOLDER
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.guest import Guest
+from orchestrator.probe.spec import possible
 from orchestrator.rundir import RunDir
 from orchestrator.trace.live import LiveText
 from orchestrator.trace.merge import CLOCK_PLACE, REFERENCE_FOLDER, STREAMS_FOLDER, merge_run
@@ -121,41 +123,51 @@ def _write_rescued(
 
 
 def default_probes(config: Config, given: Sequence[ProbeConfig]) -> tuple[ProbeConfig, ...]:
-    """Probes that cost the guests nothing: task switches and ticks of every RTOS, Linux's clock.
+    """Probes that cost the guests nothing: tasks, ticks and calls of every RTOS, Linux's clock.
 
     Args:
         config: The system; what it probes itself is left out.
         given: Further probes, left out as well.
     """
-    known = {(each.vm, each.place) for each in (*config.probes, *given)}
+    known = [(each.vm, each.place) for each in (*config.probes, *given)]
     first_linux = next((i for i, vm in enumerate(config.vms) if isinstance(vm, LinuxVm)), -1)
-    probes = []
-    for index, vm in enumerate(config.vms):
-        for place in _places(vm, index, first_linux):
-            if (vm.name, place) not in known:
-                is_clock = place == CLOCK_PLACE
-                probes.append(
-                    ProbeConfig(
-                        vm=vm.name,
-                        place=place,
-                        mode="shadow",
-                        limit=_CLOCK_HITS if is_clock else 0,
-                        tasks=not is_clock,
-                    )
-                )
-    return tuple(probes)
+    return tuple(
+        probe
+        for index, vm in enumerate(config.vms)
+        for probe in _probes_of(vm, index, first_linux)
+        if not any(vm.name == name and fnmatchcase(probe.place, at) for name, at in known)
+    )
 
 
-def _places(vm: VmConfig, index: int, first_linux: int) -> list[str]:
+def _probes_of(vm: VmConfig, index: int, first_linux: int) -> Iterator[ProbeConfig]:
     if isinstance(vm, LinuxVm) and index != first_linux:
-        return []  # only the first one runs the command and is traced
+        return  # only the first one runs the command and is traced
     guest = Guest(vm, index=index, image=_image(vm))
     if isinstance(vm, LinuxVm):
-        return [CLOCK_PLACE] if guest.symbols.get(CLOCK_PLACE) is not None else []
+        if guest.symbols.get(CLOCK_PLACE) is not None:
+            yield _shadow(vm, CLOCK_PLACE, limit=_CLOCK_HITS, tasks=False)
+        return
     profile = guest.profile
     if profile is None:
-        return []
-    return [profile.switch_at, *([profile.tick_at] if profile.tick_at else [])]
+        return
+    yield _shadow(vm, profile.switch_at)
+    yield from (_shadow(vm, place) for place in (profile.tick_at,) if place)
+    for place in profile.ready_at:
+        if guest.symbols.get(place) is not None:
+            yield _shadow(vm, place, tasks=False)
+    for calls in profile.calls:
+        fetch = possible(calls.fetch, guest)
+        for place in calls.at:
+            if guest.symbols.get(place) is not None:
+                yield _shadow(vm, place, fetch=fetch, tasks=False)
+
+
+def _shadow(
+    vm: VmConfig, place: str, *, fetch: tuple[str, ...] = (), limit: int = 0, tasks: bool = True
+) -> ProbeConfig:
+    return ProbeConfig(
+        vm=vm.name, place=place, fetch=fetch, mode="shadow", limit=limit, tasks=tasks
+    )
 
 
 def _image(vm: VmConfig) -> Path:

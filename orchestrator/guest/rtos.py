@@ -16,9 +16,24 @@ from orchestrator.errors import ConfigError
 from orchestrator.guest.symbols import SymbolTable
 
 _FOLDER: Final = Path(__file__).parent / "rtos_profiles"
-_KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch", "tick"}
+_KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch", "tick", "calls"}
 _TASK_KEYS: Final = ("id", "priority", "state", "delay", "name", "stack")
 _SWITCH_KEYS: Final = {"at", "prev", "next"}
+_READY_KEYS: Final = {"zero", "set", "at"}
+_CALL_KEYS: Final = {"at", "fetch"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Functions of a kernel's API whose calls tell of tasks, and what each call is about.
+
+    Attributes:
+        at: The functions; a kernel may be built without some.
+        fetch: What to fetch at their entry; a kernel may have no such member.
+    """
+
+    at: tuple[str, ...]
+    fetch: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +49,9 @@ class RtosProfile:
             expression with ``{task}`` for a pointer to the task.
         tick_at: The function that the kernel runs at each tick; None: not known.
         ready_zero: Keys of `task` that are 0 in a task that could run on; empty: not known.
+        ready_set: The priorities that have a task which could run, a bit for each; None: not known.
+        ready_at: Functions at whose entry `ready_set` holds whatever has changed before.
+        calls: What is of interest in its API.
         states: Bit of `state` -> what such a task waits for.
         switch_at: The function at whose entry a task gives the core to another.
         switch_prev: The one that leaves.
@@ -50,6 +68,9 @@ class RtosProfile:
     switch_next: str | None = None
     tick_at: str | None = None
     ready_zero: tuple[str, ...] = ()
+    ready_set: str | None = None
+    ready_at: tuple[str, ...] = ()
+    calls: tuple[Calls, ...] = ()
     states: Mapping[int, str] = field(default_factory=dict)
 
     def of_task(self, pointer: str, key: str) -> str:
@@ -70,7 +91,7 @@ def load_profile(path: Path) -> RtosProfile:
     faults = [f"{path}: {what}" for what in _faults(raw)]
     if faults:
         raise ConfigError(faults)
-    switch = raw["switch"]
+    switch, ready = raw["switch"], raw.get("ready", {})
     return RtosProfile(
         key=path.stem,
         name=raw["name"],
@@ -81,7 +102,12 @@ def load_profile(path: Path) -> RtosProfile:
         switch_prev=switch["prev"],
         switch_next=switch.get("next"),
         tick_at=raw.get("tick", {}).get("at"),
-        ready_zero=tuple(raw.get("ready", {}).get("zero", ())),
+        ready_zero=tuple(ready.get("zero", ())),
+        ready_set=ready.get("set"),
+        ready_at=tuple(ready.get("at", ())),
+        calls=tuple(
+            Calls(at=tuple(each["at"]), fetch=tuple(each["fetch"])) for each in raw.get("calls", ())
+        ),
         states={int(bit, 0): what for bit, what in raw.get("states", {}).items()},
     )
 
@@ -95,8 +121,17 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
     found += [f"switch.{key} is missing" for key in ("at", "prev") if key not in switch]
     found += [f"tick.{key} is not known" for key in raw.get("tick", {}) if key != "at"]
     found += [f"switch.{key} is not known" for key in switch if key not in _SWITCH_KEYS]
-    zero = raw.get("ready", {}).get("zero", ())
+    ready = raw.get("ready", {})
+    found += [f"ready.{key} is not known" for key in ready if key not in _READY_KEYS]
+    zero = ready.get("zero", ())
     found += [f"ready.zero: task.{key} is not there" for key in zero if key not in task]
+    if ("set" in ready) != ("at" in ready):
+        found.append("ready.set and ready.at need each other")
+    found += [
+        f"calls: at and fetch are needed, and nothing else: {sorted(each)}"
+        for each in raw.get("calls", ())
+        if set(each) != _CALL_KEYS
+    ]
     return found
 
 

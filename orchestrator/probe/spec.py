@@ -5,6 +5,8 @@ The grammar is in docs/probes.md; places and options are read by `orchestrator.c
 fetch arguments by `fetch`. Nothing here looks at the guest's memory.
 """
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +20,8 @@ from orchestrator.probe.guest import Guest
 
 _TASK_FACTS: Final = ("id", "priority", "state", "name")
 _SWITCH_FACTS: Final = ("id", "priority", "state", "delay", "name")
+READY: Final = "ready"
+"""Role of a place at which an RTOS tells which tasks could run, and name of what tells it."""
 GONE: Final = "is only there while Linux boots; its memory is used for other things afterwards"
 
 
@@ -30,7 +34,8 @@ class Wanted:
         name: Of the probe in all that shows it.
         label: The place as "function+offset".
         va: Of the instruction.
-        role: "switch" at the place where an RTOS changes tasks, "tick" where it counts time, "".
+        role: "switch" at the place where an RTOS changes tasks, "tick" where it counts time, "ready"
+            where it tells which of them could run, "".
         fetches: In the order of the record's words.
     """
 
@@ -57,14 +62,37 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
         label = guest.symbols.name_of(va)
         profile = guest.profile if probe.tasks else None
         is_switch = profile is not None and label == profile.switch_at
-        fetches = (*_task_fetches(guest, profile, is_switch=is_switch), *user)
+        role = "switch" if is_switch else _role(guest.profile, label)
+        ready = _ready_set(guest, guest.profile) if role == READY else ()
+        fetches = (*ready, *_task_fetches(guest, profile, is_switch=is_switch), *user)
         _check_fetches(fetches, f"{probe.vm}:{label}")
         name = probe.name if probe.name and len(vas) == 1 else f"{probe.vm}:{label}"
-        role = "switch" if is_switch else ""
-        if guest.profile is not None and label == guest.profile.tick_at:
-            role = "tick"
         out.append(Wanted(config=probe, name=name, label=label, va=va, role=role, fetches=fetches))
     return tuple(out)
+
+
+def possible(fetches: Iterable[str], guest: Guest) -> tuple[str, ...]:
+    """Those of some fetches that a guest's symbols and types have."""
+    out = []
+    for text in fetches:
+        with contextlib.suppress(UsageError):
+            compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf)
+            out.append(text)
+    return tuple(out)
+
+
+def _role(profile: RtosProfile | None, label: str) -> str:
+    if profile is None:
+        return ""
+    if label == profile.tick_at:
+        return "tick"
+    return READY if label in profile.ready_at else ""
+
+
+def _ready_set(guest: Guest, profile: RtosProfile | None) -> tuple[Fetch, ...]:
+    if profile is None or profile.ready_set is None:
+        return ()
+    return (compile_fetch(profile.ready_set, symbols=guest.symbols, dwarf=guest.dwarf, name=READY),)
 
 
 def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:

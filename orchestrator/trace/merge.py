@@ -32,10 +32,10 @@ from orchestrator.trace.rtos import (
     sched_wakeup_format,
     switch_events,
     tasks_of,
-    wakeup_events,
 )
-from orchestrator.trace.streams import Observed, Probe, read_streams, until
+from orchestrator.trace.streams import READY, Observed, Probe, read_streams, until
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
+from orchestrator.trace.wakeups import ReadySets, wakeup_events, with_dead
 
 RUN_JSON: Final = "run.json"
 LINUX_FOLDER: Final = "results/trace"
@@ -288,7 +288,7 @@ class _Merge:
         switches = self._add_switches(number, probes, source)
         for probe in probes:
             hits = self._hits(probe)
-            if probe.role == "switch" or not len(hits) or probe.place == CLOCK_PLACE:
+            if not probe.is_event or not len(hits) or probe.place == CLOCK_PLACE:
                 continue
             pid_at = switches.pid_at if switches is not None else self._linux_pid_at(number)
             self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid_at=pid_at))
@@ -297,21 +297,39 @@ class _Merge:
         probe = next((each for each in probes if each.role == "switch"), None)
         if probe is None or not len(hits := self._hits(probe)):
             return None
+        first_pid = FIRST_PID + PIDS_PER_GUEST * number
         switches = read_switches(
             hits,
             probe,
-            first_pid=FIRST_PID + PIDS_PER_GUEST * number,
+            first_pid=first_pid,
             ready_zero=self._observed.ready_zero.get(self._vms[number].name, ()),
         )
+        sets = self._ready_sets(probes)
+        if len(sets.time_ns):
+            switches = with_dead(switches, sets)
+            form = self._sched_format("sched_wakeup", sched_wakeup_format)
+            self._add(wakeup_events(sets, switches, form, first_pid=first_pid, source=source))
         form = self._sched_format("sched_switch", sched_switch_format)
         self._add(switch_events(switches, form, source=source))
         self._tasks |= tasks_of(switches, source=source)
-        tick = next((each for each in probes if each.role == "tick"), None)
-        if tick is not None:
-            ticks_ns = self._hits(tick)["time_ns"].astype(np.uint64)
-            form = self._sched_format("sched_wakeup", sched_wakeup_format)
-            self._add(wakeup_events(switches, ticks_ns, form, source=source))
         return switches
+
+    def _ready_sets(self, probes: list[Probe]) -> ReadySets:
+        """What could run in an RTOS, wherever it was looked at."""
+        seen = [(p, hits) for p in probes if p.role == READY and len(hits := self._hits(p))]
+        if not seen:
+            nothing = np.empty(0, np.uint64)
+            return ReadySets(time_ns=nothing, cpu=nothing.astype(np.uint16), ready=nothing)
+        time_ns, cpu = (
+            np.concatenate([hits[name] for _, hits in seen]) for name in ("time_ns", "cpu")
+        )
+        order = np.argsort(time_ns, kind="stable")
+        ready = np.concatenate([probe.value(READY, hits) for probe, hits in seen])
+        return ReadySets(
+            time_ns=time_ns[order].astype(np.uint64),
+            cpu=cpu[order].astype(np.uint16),
+            ready=ready[order].astype(np.uint64),
+        )
 
     def _sched_format(self, name: str, make: Callable[[int], EventFormat]) -> EventFormat:
         """Linux's own where there is one."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Tasks of an RTOS as Linux shows its own: `sched_switch` and `sched_wakeup`, from probes' records.
+"""Tasks of an RTOS as Linux shows its own: `sched_switch`, from the records of a probe.
 
 What a record holds was decided by the RTOS's profile when the probe was placed: at a switch the facts
-``prev_…`` and ``next_…`` of both tasks. So nothing here knows a particular kernel. A task that went
-to sleep for some ticks is woken by the last of them; other wakeups are not known.
+``prev_…`` and ``next_…`` of both tasks. So nothing here knows a particular kernel. Who was woken is
+`wakeups`'s to say.
 
-A task's pid is `FIRST_PID`, so many for each RTOS, plus its priority, which an RTOS gives but once;
-the idle task is pid 0, as it is in Linux.
+A task's pid is `FIRST_PID`, so many for each RTOS, plus the priority that it had first, which an RTOS
+gives but once at a time; the idle task is pid 0, as it is in Linux.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,12 +25,16 @@ from orchestrator.trace.timeline import EventFormat, Field, Task
 FIRST_PID: Final = 65536
 """Above every pid of a 32-bit Linux."""
 PIDS_PER_GUEST: Final = 65536
+PRIORITIES: Final = 256
+"""Distance of the pids of two tasks that had the same priority one after the other."""
+IDLE: Final = 0
 COMM_BYTES: Final = 16
 RUNNING: Final = 0
 SLEEPING: Final = 1  # TASK_INTERRUPTIBLE, shown as "S"
+DEAD: Final = 0x20  # EXIT_ZOMBIE, what an ended task of Linux leaves with
 
 
-def _number(name: str, c_type: str = "int") -> Field:
+def _int(name: str, c_type: str = "int") -> Field:
     return Field(name=name, c_type=c_type, offset=0, bytes=4, signed=True)
 
 
@@ -45,14 +49,14 @@ def sched_switch_format(number: int) -> EventFormat:
         system="sched",
         name="sched_switch",
         fields=(
-            *(_comm("prev_comm"), _number("prev_pid", "pid_t"), _number("prev_prio")),
-            *(_number("prev_state", "long"), _comm("next_comm"), _number("next_pid", "pid_t")),
-            _number("next_prio"),
+            *(_comm("prev_comm"), _int("prev_pid", "pid_t"), _int("prev_prio")),
+            *(_int("prev_state", "long"), _comm("next_comm"), _int("next_pid", "pid_t")),
+            _int("next_prio"),
         ),
         print_format=(
             '"prev_comm=%s prev_pid=%d prev_prio=%d prev_state=%s ==> next_comm=%s next_pid=%d '
             'next_prio=%d", REC->prev_comm, REC->prev_pid, REC->prev_prio, __print_symbolic('
-            'REC->prev_state, { 0, "R" }, { 1, "S" }), REC->next_comm, REC->next_pid, REC->next_prio'
+            'REC->prev_state, { 0, "R" }, { 1, "S" }, { 0x20, "Z" }), REC->next_comm, REC->next_pid, REC->next_prio'
         ),
     )
 
@@ -63,7 +67,7 @@ def sched_wakeup_format(number: int) -> EventFormat:
         number=number,
         system="sched",
         name="sched_wakeup",
-        fields=(_comm("comm"), _number("pid", "pid_t"), _number("prio"), _number("target_cpu")),
+        fields=(_comm("comm"), _int("pid", "pid_t"), _int("prio"), _int("target_cpu")),
         print_format=(
             '"comm=%s pid=%d prio=%d target_cpu=%03d", REC->comm, REC->pid, REC->prio, '
             "REC->target_cpu"
@@ -80,14 +84,14 @@ class Switches:
         cpu: The core.
         prev: Facts of the task that leaves, by name; "pid" and "comm" among them.
         next: Facts of the one that comes.
-        sleeps: Whether the one that leaves can not run on.
+        state: Of the one that leaves, as Linux's `prev_state`.
     """
 
     time_ns: NDArray[np.uint64]
     cpu: NDArray[np.uint16]
     prev: Mapping[str, NDArray[Any]]
     next: Mapping[str, NDArray[Any]]
-    sleeps: NDArray[np.bool_]
+    state: NDArray[np.int64]
 
     def pid_at(self, time_ns: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The task that runs at each time; before the first switch the one that it ends."""
@@ -115,24 +119,22 @@ def read_switches(
     facts: dict[str, dict[str, NDArray[Any]]] = {"prev": {}, "next": {}}
     for fetched in probe.fetched:
         who, _, what = fetched.name.partition("_")
-        if who not in facts or not what:
+        if who not in facts:
             continue
         if not fetched.known(hits).all():
             raise CheckFailed(
                 f"probe {probe.name}: {fetched.name} could not be read at "
                 f"{int((~fetched.known(hits)).sum())} of {len(hits)} hits"
             )
-        facts[who][what] = fetched.values(hits)
+        facts[who][what or "task"] = fetched.values(hits)
     if "priority" not in facts["next"]:
         # A kernel that only shows who leaves: the next to leave is the one that has come.
         facts["next"] = {what: np.roll(values, -1) for what, values in facts["prev"].items()}
         hits = hits[:-1]
         facts = {w: {k: v[: len(hits)] for k, v in each.items()} for w, each in facts.items()}
     for each in facts.values():
-        names = each["name"].astype(f"S{COMM_BYTES - 1}")
-        idle = np.char.find(np.char.lower(names), b"idle") >= 0
-        each["comm"] = names
-        each["pid"] = np.where(idle, 0, each["priority"].astype(np.int64) + first_pid)
+        each["comm"] = each["name"].astype(f"S{COMM_BYTES - 1}")
+    _number(facts, first_pid)
     sleeps = np.zeros(len(hits), np.bool_)
     for fact in ready_zero:
         sleeps |= facts["prev"][fact] != 0
@@ -141,7 +143,7 @@ def read_switches(
         cpu=hits["cpu"].astype(np.uint16),
         prev=facts["prev"],
         next=facts["next"],
-        sleeps=sleeps,
+        state=np.where(sleeps, SLEEPING, RUNNING),
     )
 
 
@@ -154,49 +156,60 @@ def switch_events(switches: Switches, form: EventFormat, *, source: int) -> Pack
             f"{who}_pid": facts["pid"],
             f"{who}_prio": facts["priority"],
         }
-    values["prev_state"] = np.where(switches.sleeps, SLEEPING, RUNNING)
+    values["prev_state"] = switches.state
     return pack(form, values, time_ns=switches.time_ns, cpu=switches.cpu, source=source)
 
 
-def wakeup_events(
-    switches: Switches, ticks_ns: NDArray[np.uint64], form: EventFormat, *, source: int
-) -> Packed:
-    """Packs the wakeups of tasks that slept for a number of ticks.
-
-    Args:
-        switches: Of the RTOS.
-        ticks_ns: Times of its ticks.
-        form: Of `sched_wakeup`.
-        source: See `Packed`.
-    """
-    delay = switches.prev.get("delay", np.zeros(len(switches.time_ns), np.int64)).astype(np.int64)
-    state = switches.prev.get("state", np.zeros(len(switches.time_ns), np.int64))
-    # Whoever waits for an event, too, may be woken by it before the time is over.
-    slept = np.flatnonzero((delay > 0) & (state == 0))
-    last = np.searchsorted(ticks_ns, switches.time_ns[slept], side="right") + delay[slept] - 1
-    seen = last < len(ticks_ns)
-    slept, time_ns = slept[seen], ticks_ns[last[seen]]
-    order = np.argsort(time_ns, kind="stable")
-    slept, time_ns = slept[order], time_ns[order]
-    values = {
-        "common_pid": switches.pid_at(time_ns),
-        "comm": switches.prev["comm"][slept],
-        "pid": switches.prev["pid"][slept],
-        "prio": switches.prev["priority"][slept],
-        "success": np.ones(len(slept), np.int64),
-        "target_cpu": switches.cpu[slept],
-    }
-    return pack(form, values, time_ns=time_ns, cpu=switches.cpu[slept], source=source)
-
-
 def tasks_of(switches: Switches, *, source: int) -> dict[int, Task]:
-    """The RTOS's tasks by pid, without the idle one."""
+    """The RTOS's tasks by pid, without the idle one; name and priority are the last ones seen."""
     tasks = {}
     for facts in (switches.prev, switches.next):
-        pids, first = np.unique(facts["pid"], return_index=True)
-        for pid, row in zip(pids.tolist(), first.tolist(), strict=True):
+        pids, last = np.unique(facts["pid"][::-1], return_index=True)
+        for pid, row in zip(pids.tolist(), (len(facts["pid"]) - 1 - last).tolist(), strict=True):
             if pid:
                 comm = facts["comm"][row].decode(errors="replace")
                 prio = int(facts["priority"][row])
                 tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
     return tasks
+
+
+def _number(facts: Mapping[str, dict[str, NDArray[Any]]], first_pid: int) -> None:
+    """Gives each task its "pid".
+
+    A task is its control block, which may become another's when the task is deleted; a mutex may
+    change its priority for a while, and its name may come late. So what has the same control block
+    and id is the same task as long as it has kept its priority or its name.
+    """
+    both = facts["prev"], facts["next"]
+    names = np.stack([each["comm"].astype(f"S{COMM_BYTES}") for each in both], 1).reshape(-1)
+    words = np.ascontiguousarray(names).view("<u8").reshape(-1, 2)
+    columns = [
+        np.stack([each[what].astype(np.int64) for each in both], 1).reshape(-1)
+        for what in (("task" if "task" in both[0] else "priority"), "priority", "id")
+        if what in both[0]
+    ]
+    # In order of time: who leaves, then who comes.
+    key = np.zeros(len(names), np.int64)
+    for values in (*columns, words[:, 0], words[:, 1]):
+        found, which = np.unique(values, return_inverse=True)
+        key = np.unique(key * len(found) + which.reshape(-1), return_inverse=True)[1].reshape(-1)
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    pids = np.zeros(len(first), np.int64)
+    blocks: dict[int, tuple[Any, ...]] = {}
+    taken: set[int] = set()
+    for looks in np.argsort(first).tolist():
+        row = int(first[looks])
+        block, prio, *number = (int(values[row]) for values in columns)
+        name = bytes(names[row])
+        known = blocks.get(block)
+        same = known is not None and known[0] == number and (known[1] == prio or known[2] == name)
+        pid = known[3] if known is not None and same else first_pid + prio
+        while not same and pid in taken:
+            pid += PRIORITIES
+        if b"idle" in name.lower():
+            pid = IDLE
+        taken.add(pid)
+        blocks[block] = (number, prio, name, pid)
+        pids[looks] = pid
+    for each, mine in zip(both, pids[which.reshape(-1)].reshape(-1, 2).T, strict=True):
+        each["pid"] = mine

@@ -19,6 +19,8 @@ from orchestrator.errors import StorageError
 from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
 
 PROBES_JSON: Final = "probes.json"
+READY: Final = "ready"
+"""Role of a probe that sees which tasks of an RTOS could run, and name of what it sees."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class Probe:
         vm: Name of its VM.
         name: For people.
         place: The place as "function+offset".
-        role: "switch": an RTOS changes tasks here.
+        role: "switch": an RTOS changes tasks here; "ready": it tells which of them could run.
         fetched: What its records hold.
     """
 
@@ -74,6 +76,22 @@ class Probe:
     place: str
     role: str
     fetched: tuple[Fetched, ...]
+
+    @property
+    def is_event(self) -> bool:
+        """Whether its hits are of interest themselves, not only for what is made of them."""
+        return self.role != "switch" and not (self.role == READY and len(self.fetched) == 1)
+
+    def value(self, name: str, records: NDArray[np.void]) -> NDArray[Any]:
+        """A value in each of its records.
+
+        Raises:
+            StorageError: They hold no such value.
+        """
+        for each in self.fetched:
+            if each.name == name:
+                return each.values(records)
+        raise StorageError(f"the records of probe {self.name} hold no {name!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -73,6 +73,7 @@ OS_TCB first = {
 OS_TCB *OSTCBCur = &first, *OSTCBHighRdy = &second, *OSTCBPrioTbl[64] = {0, &first};
 OS_TCB table[2] = {{.OSTCBPrio = 1}, {.OSTCBPrio = 2}};
 u8 one = 200;
+u8 OSRdyTbl[8] = {1 << 5, 1 << 4, 0, 0, 0, 0, 0, 1 << 7}; /* priorities 5, 8 + 4, 56 + 7 */
 void OSTaskSwHook(void) { }
 /* FreeRTOS */
 typedef struct { unsigned n; } List;
@@ -306,6 +307,12 @@ def test_a_profile_reads_the_current_task(guest: Guest, key: str) -> None:
     assert found == EXPECTED[key]
     assert guest.symbols.find(profile.switch_at).kind == "function"
     assert guest.one(profile.switch_prev, r1=5) is not None
+
+
+def test_the_ready_set_has_a_bit_for_each_priority(guest: Guest) -> None:
+    (profile,) = [each for each in profiles() if each.key == "ucos2"]
+    assert profile.ready_set
+    assert guest.one(profile.ready_set) == 1 << 63 | 1 << 12 | 1 << 5
 
 
 def test_every_profile_is_tested() -> None:

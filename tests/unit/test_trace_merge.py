@@ -23,7 +23,7 @@ VMS = [
     Vm(name="linux", is_linux=True, cores=(0,)),
     Vm(name="rtos", is_linux=False, cores=(1,)),
 ]
-SWITCH, TICK, OTHER = 8192, 8193, 8194
+SWITCH, TICK, OTHER, READY = 8192, 8193, 8194, 8195
 FACTS = ("priority", "state", "delay", "name")
 
 
@@ -32,8 +32,8 @@ def fetches(*names: str) -> list[dict[str, Any]]:
     out, word = [], 0
     for name in names:
         text = name.endswith("name")
-        size = 16 if text else 4
-        kind = "string" if text else "u32"
+        size = 16 if text else 8 if name == "ready" else 4
+        kind = "string" if text else f"u{8 * size}"
         out.append({"name": name, "type": kind, "word": word, "bytes": size})
         word += size // 4
     return out
@@ -55,6 +55,7 @@ PROBES = {
         ),
         probe(TICK, "OSTimeTick", "tick"),
         probe(OTHER, "OSSemPost", "", "%r0", "count"),
+        probe(READY, "OS_Sched", "ready", "ready"),
     ],
     "profiles": {"rtos": {"ready_zero": ["state", "delay"]}},
 }  # fmt: skip
@@ -103,32 +104,54 @@ def column(timeline: Timeline, event: str, field: str) -> list[Any]:
 IDLE = (63, 0, 0, "uC/OS-II Idle")
 
 
+def ready(time_ns: int, *priorities: int) -> np.void:
+    tasks = sum(1 << each for each in (*priorities, 63))
+    return record(time_ns, Kind.PROBE, READY, [tasks & 0xFFFF_FFFF, tasks >> 32])
+
+
 def test_switches_and_wakeups_of_an_rtos_are_linuxs(tmp_path: Path) -> None:
-    """A task that leaves for two ticks is woken by the second one; one that waits is not known."""
+    """Woken is who is in the ready set and was not; what the set was at first is not known."""
     timeline = timeline_of(
         tmp_path,
         [
+            ready(900, 5),
             switch(1000, IDLE, (5, "Task1")),
+            ready(1900, 6),
             switch(2000, (5, 0, 2, "Task1"), (6, "Task2")),
+            ready(2400),
             switch(2500, (6, 1, 0, "Task2"), (63, "uC/OS-II Idle")),
             record(3000, Kind.PROBE, TICK, []),
+            ready(3050),
             record(4000, Kind.PROBE, TICK, []),
+            ready(4050, 5, 7),
             switch(4100, IDLE, (5, "Task1")),
+            ready(4200, 7),
+            switch(4300, (5, 0, 0, "Task1"), (63, "uC/OS-II Idle")),
         ],
         [],
     )
     base = 65536 * 2
-    assert column(timeline, "sched_switch", "prev_pid") == [0, base + 5, base + 6, 0]
+    assert column(timeline, "sched_switch", "prev_pid") == [0, base + 5, base + 6, 0, base + 5]
     assert column(timeline, "sched_switch", "next_comm")[0] == b"Task1"
-    assert column(timeline, "sched_switch", "prev_state") == [0, 1, 1, 0]
-    assert column(timeline, "sched_wakeup", "comm") == [b"Task1"]
-    assert timeline.time_ns[timeline.rows("sched_wakeup")].tolist() == [4000]
+    # The last one waits for nothing and is not ready: it was deleted.
+    assert column(timeline, "sched_switch", "prev_state") == [0, 1, 1, 0, 0x20]
+    assert column(timeline, "sched_wakeup", "comm") == [b"Task2", b"Task1", b"<...>"]
+    assert column(timeline, "sched_wakeup", "pid") == [base + 6, base + 5, base + 7]
+    assert column(timeline, "sched_wakeup", "common_pid") == [base + 5, 0, 0]
+    assert timeline.time_ns[timeline.rows("sched_wakeup")].tolist() == [1900, 4050, 4050]
     assert column(timeline, "rtos_OSTimeTick", "common_pid") == [0, 0]
+    assert timeline.format_named("rtos_OS_Sched") is None
     assert {pid: task.comm for pid, task in timeline.tasks.items()} == {
         base + 5: "Task1",
         base + 6: "Task2",
     }
     assert np.all(np.diff(timeline.time_ns.astype(np.int64)) >= 0)
+
+
+def test_without_ready_sets_there_are_switches_alone(tmp_path: Path) -> None:
+    timeline = timeline_of(tmp_path, [switch(1000, (5, 0, 0, "Task1"), (6, "Task2"))], [])
+    assert column(timeline, "sched_switch", "prev_state") == [0]
+    assert not len(timeline.rows("sched_wakeup"))
 
 
 def test_other_probes_are_events_with_their_values(tmp_path: Path) -> None:
