@@ -2,6 +2,7 @@
 """One traced run: default probes, the boot, the merge, the files that viewers open."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -189,5 +190,13 @@ def summary(timeline: Timeline) -> list[str]:
         lines += [
             f"{source.name}: {count} events were lost on core {core}"
             for core, count in sorted(source.lost.items())
+        ]
+    cores = Counter(core for source in timeline.sources for core in source.cores)
+    if all(source.kind != "hypervisor" for source in timeline.sources):
+        lines += [
+            f"core {core} is shared, and which guest had it was not recorded: times of tasks are "
+            "only right with hypervisor = true in [trace]"
+            for core, count in sorted(cores.items())
+            if count > 1
         ]
     return lines + [f"contradiction: {each}" for each in timeline.contradictions]

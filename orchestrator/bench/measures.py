@@ -61,7 +61,7 @@ def _name(timeline: Timeline, source: int, pid: int) -> str:
 
 
 def _switches(timeline: Timeline) -> Iterator[Figure]:
-    rows = timeline.rows("sched_switch")
+    rows = timeline.guest_rows("sched_switch")
     counts = np.bincount(timeline.source[rows], minlength=len(timeline.sources))
     for source, count in zip(timeline.sources, counts.tolist(), strict=True):
         if count:

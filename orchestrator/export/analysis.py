@@ -110,7 +110,7 @@ def task_runs(timeline: Timeline) -> Runs:
     ran last to its last: before and after that it was not traced. On a core that guests share, a
     task runs only while its guest has the core, as the hypervisor's `vcpu_switch` tells.
     """
-    rows = timeline.rows("sched_switch")
+    rows = timeline.guest_rows("sched_switch")
     start_ns, end_ns = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     cpu, source = [np.empty(0, np.uint16)], [np.empty(0, np.uint8)]
     pid = [np.empty(0, np.int32)]
@@ -252,7 +252,7 @@ def wakeup_delays(timeline: Timeline) -> Delays:
 
 def preemption_delays(timeline: Timeline) -> Delays:
     """From a task's preemption to its next run."""
-    rows = timeline.rows("sched_switch")
+    rows = timeline.guest_rows("sched_switch")
     if not len(rows):
         return _no_delays()
     state = timeline.values(rows, "prev_state")
@@ -317,7 +317,7 @@ def _delays(
     pid: NDArray[np.int32],
 ) -> Delays:
     """From an instant at which a task was ready but did not run to its next run."""
-    switches = timeline.rows("sched_switch")
+    switches = timeline.guest_rows("sched_switch")
     if not len(switches) or not len(since):
         return _no_delays()
     times, sources = timeline.time_ns[switches], timeline.source[switches]

@@ -154,11 +154,10 @@ def _track_descriptors(timeline: Timeline) -> Iterator[schema.TracePacket]:
 
 def _put_ftrace(file: BinaryIO, timeline: Timeline) -> None:
     bodies = {number: _body_of(form) for number, form in timeline.formats.items()}
-    hypervisors = [
-        n for n, source in enumerate(timeline.sources) if source.kind == "hypervisor"
-    ]  # its events are tracks
+    # The hypervisor's own are tracks.
+    tracks = [form.id for form in timeline.formats.values() if form.system == "hypervisor"]
     for rows in chunks(timeline):
-        guests = rows[~np.isin(timeline.source[rows], hypervisors)]
+        guests = rows[~np.isin(timeline.event[rows], tracks)]
         events = _events(timeline, guests, bodies)
         cpus = timeline.cpu[guests]
         for cpu in np.unique(cpus).tolist():

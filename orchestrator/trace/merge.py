@@ -6,6 +6,7 @@ timelines: nothing of the host gets in.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from orchestrator.trace.rtos import (
     switch_events,
     tasks_of,
 )
+from orchestrator.trace.shared import Running, handovers, of_linux, of_switches, only
 from orchestrator.trace.streams import READY, Observed, Probe, read_streams, until
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
 from orchestrator.trace.wakeups import ReadySets, wakeup_events, with_dead
@@ -155,6 +157,8 @@ class _Merge:
         self._parts: list[_Part] = []
         self._payload: list[NDArray[np.uint8]] = []
         self._payload_bytes = 0
+        self._linux_parts: dict[tuple[int, int], _Part] = {}
+        self._switches: dict[int, Switches] = {}
         self._contradictions: list[str] = []
         for form in linux.formats if linux is not None else ():
             self._formats[form.id] = form
@@ -209,6 +213,7 @@ class _Merge:
             )
             self._parts.append(part)
             self._check_linux(part, number, cpu, fit)
+            self._linux_parts[number, cpu] = part
         seen = self._linux_tasks()
         for pid in {*linux.comms, *seen} - {0}:
             comm, prio = seen.get(pid, ("", None))
@@ -285,18 +290,18 @@ class _Merge:
         vm = self._vms[number]
         source = self._source_of_vm[number]
         probes = [each for each in self._observed.probes.values() if each.vm == vm.name]
-        switches = self._add_switches(number, probes, source)
+        self._add_switches(number, probes, source)
         for probe in probes:
             hits = self._hits(probe)
             if not probe.is_event or not len(hits) or probe.place == CLOCK_PLACE:
                 continue
-            pid_at = switches.pid_at if switches is not None else self._linux_pid_at(number)
+            pid_at = self._running(number, 0).pid_at
             self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid_at=pid_at))
 
-    def _add_switches(self, number: int, probes: list[Probe], source: int) -> Switches | None:
+    def _add_switches(self, number: int, probes: list[Probe], source: int) -> None:
         probe = next((each for each in probes if each.role == "switch"), None)
         if probe is None or not len(hits := self._hits(probe)):
-            return None
+            return
         first_pid = FIRST_PID + PIDS_PER_GUEST * number
         switches = read_switches(
             hits,
@@ -312,7 +317,20 @@ class _Merge:
         form = self._sched_format("sched_switch", sched_switch_format)
         self._add(switch_events(switches, form, source=source))
         self._tasks |= tasks_of(switches, source=source)
-        return switches
+        if len(switches.time_ns):
+            self._switches[number] = switches
+
+    def _running(self, number: int, vcpu: int) -> Running:
+        """Which task of a VM had a vCPU, as far as the VM tells."""
+        if number in self._switches:
+            return of_switches(self._switches[number])
+        form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
+        part = self._linux_parts.get((number, vcpu))
+        if part is not None and form is not None:
+            rows = np.flatnonzero(part.event == form.id)
+            if len(rows):
+                return of_linux(self._payload[0], part.offset[rows], part.time_ns[rows], form)
+        return only(FIRST_PID + PIDS_PER_GUEST * (number + 1) - 1, self._vms[number].name)
 
     def _ready_sets(self, probes: list[Probe]) -> ReadySets:
         """What could run in an RTOS, wherever it was looked at."""
@@ -351,24 +369,6 @@ class _Merge:
             costs[probe.name if named else f"{probe.vm}:{probe.name}"] = cost[cost != 0]
         return {name: cost for name, cost in costs.items() if len(cost)}
 
-    def _linux_pid_at(self, number: int) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
-        """The task that ran on a Linux VM's first core, as its `sched_switch` events tell."""
-        parts = [part for part in self._parts if part.source == self._source_of_vm[number]]
-        form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
-        if not parts or form is None:
-            return lambda time_ns: np.zeros(len(time_ns), np.int64)
-        part = parts[0]
-        rows = np.flatnonzero(part.event == form.id)
-        words, at = self._payload[0].view("<i4"), part.offset[rows] >> np.uint64(2)
-        pids = [words[at + np.uint64(form.field(f"{w}_pid").offset // 4)] for w in ("prev", "next")]
-        times = part.time_ns[rows]
-
-        def pid_at(time_ns: NDArray[np.uint64]) -> NDArray[np.int64]:
-            every = np.concatenate([pids[0][:1], pids[1], np.zeros(1, np.int32)])
-            return every[np.searchsorted(times, time_ns, side="right")].astype(np.int64)
-
-        return pid_at
-
     # The hypervisor.
 
     def add_hypervisor(self) -> None:
@@ -393,6 +393,28 @@ class _Merge:
             next_id=self._next_id,
         ):
             self._add(packed)
+        self._add_handovers(source)
+
+    def _add_handovers(self, source: int) -> None:
+        """Cores that guests share: who goes on where the hypervisor changes the vCPU."""
+        cores = Counter(core for vm in self._vms for core in vm.cores)
+        shared = {core for core, count in cores.items() if count > 1}
+        records = self._observed.hypervisor
+        records = records[np.isin(records["cpu"], sorted(shared))]
+        if not (records["kind"] == Kind.VCPU_SWITCH).any():
+            return
+        running = {
+            (number, vcpu): self._running(number, vcpu)
+            for number, vm in enumerate(self._vms)
+            for vcpu, core in enumerate(vm.cores)
+            if core in shared
+        }
+        form = self._sched_format("sched_switch", sched_switch_format)
+        self._add(handovers(records, running, form, source=source))
+        for (number, _), tasks in running.items():
+            if not len(tasks.time_ns):
+                name, pid = self._vms[number].name, int(tasks.pid[0])
+                self._tasks[pid] = Task(pid=pid, comm=name, source=self._source_of_vm[number])
 
     def _add(self, packed: Packed) -> None:
         """Puts packed events behind the payload so far, core by core."""

@@ -179,6 +179,16 @@ class Timeline:
             return np.empty(0, np.intp)
         return np.flatnonzero(self.event == wanted.id)
 
+    def guest_rows(self, name: str) -> NDArray[np.intp]:
+        """Positions of all events of that name that guests have recorded, in order.
+
+        On a core that guests share the hypervisor's changes of the vCPU are `sched_switch` events,
+        too (`shared`); to a guest nothing happens there.
+        """
+        rows = self.rows(name)
+        guests = [n for n, source in enumerate(self.sources) if source.kind != "hypervisor"]
+        return rows[np.isin(self.source[rows], guests)]
+
     def values(self, rows: NDArray[np.intp], name: str) -> NDArray[Any]:
         """A fixed-size field of some events, all of one format.
 

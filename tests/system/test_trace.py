@@ -16,34 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tracecmd import HOST_LIMIT_S, guest_files, switches, traced
 
 from orchestrator import export
-from orchestrator.images import debian
-from orchestrator.images.store import Store
 
 pytestmark = pytest.mark.system
 
-HOST_LIMIT_S = 240
 TASKS = tuple(f"RTOS-Task{n}" for n in (1, 2, 3, 4))
 NOBODY = "65534"
 SHARK_SIZE = (1600, 1000)
 SHARK_LIMIT_S = 40
-# trace-cmd of the guest's own architecture, and what it is linked with.
-PACKAGES = {
-    "trace-cmd": ("usr/bin/trace-cmd",),
-    "libtracefs1": ("usr/lib/arm-linux-gnueabihf/libtracefs.so.1",),
-    "libtraceevent1": ("usr/lib/arm-linux-gnueabihf/libtraceevent.so.1",),
-    "libzstd1": ("usr/lib/arm-linux-gnueabihf/libzstd.so.1",),
-    "libc6": tuple(
-        f"lib/arm-linux-gnueabihf/{name}"
-        for name in ("ld-linux-armhf.so.3", "libc.so.6", "libdl.so.2", "libpthread.so.0")
-    ),
-}
 CONFIG = """
 [machine]
 cores = 2
@@ -62,7 +48,6 @@ instance = "own"
 """
 # Linux sleeps while the RTOS works: cores share guest time when both are busy.
 JOB = """
-tc() { LD_LIBRARY_PATH=/opt /opt/ld-linux-armhf.so.3 /opt/trace-cmd "$@"; }
 tc start -e sched:sched_switch > /dev/null
 context1 100 > /dev/null
 sleep 0.35
@@ -70,79 +55,12 @@ tc stop
 tc extract -o /results/peer.dat > /dev/null
 exit 3
 """
-SWITCH = re.compile(
-    r"^ *(?P<task>.+)-\d+ +\[(?P<cpu>\d+)\] +(?P<s>\d+)\.(?P<ns>\d{9}): sched_switch: +"
-    r"(?P<prev>.*):(?P<prev_pid>\d+) \[(?P<prev_prio>\d+)\] (?P<state>\S+) ==> "
-    r"(?P<next>.*):(?P<next_pid>\d+) \[(?P<next_prio>\d+)\]$"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Switch:
-    """A line of sched_switch as trace-cmd prints it."""
-
-    time_ns: int
-    cpu: int
-    what: tuple[str, ...]
-    prev: str
-    next: str
-
-
-def switches(dat: Path) -> list[Switch]:
-    done = subprocess.run(
-        ["trace-cmd", "report", "-t", "-F", "sched_switch", "-i", dat],
-        capture_output=True, text=True, check=True, timeout=HOST_LIMIT_S,
-    )  # fmt: skip
-    found = [match for line in done.stdout.splitlines() if (match := SWITCH.match(line))]
-    names = ("prev", "prev_pid", "prev_prio", "state", "next", "next_pid", "next_prio")
-    return [
-        Switch(
-            time_ns=int(m["s"] + m["ns"]),
-            cpu=int(m["cpu"]),
-            what=m.group(*names),
-            prev=m["prev"],
-            next=m["next"],
-        )
-        for m in found
-    ]
-
-
-def traced(folder: Path, *options: str, command: tuple[str, ...], code: int) -> Path:
-    """Runs `orchestrate trace` to the exit code it shall have; returns the run directory."""
-    run = folder / "run"
-    done = subprocess.run(
-        (
-            *(sys.executable, "-m", "orchestrator.cli", "trace", "-c", str(folder / "test.toml")),
-            *("-o", str(run), *options, "--", *command),
-        ),
-        capture_output=True, text=True, timeout=HOST_LIMIT_S, check=False,
-    )  # fmt: skip
-    (folder / "stdout").write_text(done.stdout)
-    (folder / "stderr").write_text(done.stderr)
-    assert done.returncode == code, done.stderr
-    return run
 
 
 @pytest.fixture(scope="module")
-def guest_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """trace-cmd for the guest, by its place there."""
-    folder = tmp_path_factory.mktemp("armhf")
-    found = {}
-    for package, paths in PACKAGES.items():
-        debian.unpack(debian.fetch(Store(), package).path, folder, lambda _path: True)
-        for path in paths:
-            found[f"/opt/{Path(path).name}"] = (folder / path).resolve()
-    found["/run/job.sh"] = folder / "job.sh"
-    found["/run/job.sh"].write_text(JOB)
-    return found
-
-
-@pytest.fixture(scope="module")
-def runs(
-    guest_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The run directories of two runs of one config."""
-    files = "\n".join(f'"{guest}" = "{host}"' for guest, host in guest_files.items())
+    files = guest_files(tmp_path_factory.mktemp("armhf"), JOB)
     out = []
     for name in ("first", "second"):
         folder = tmp_path_factory.mktemp(name)

@@ -80,7 +80,10 @@ def between_reports(run: Path) -> tuple[float, float, Counter[str]]:
     times = [time for time, _, _ in events(run)]
     reports = [
         # The stamp is cut to a whole microsecond, and the next round begins many later.
-        (float(time) + 1e-6, Counter({k: int(v) for k, v in (word.split("=") for word in text.split())}))
+        (
+            float(time) + 1e-6,
+            Counter({k: int(v) for k, v in (word.split("=") for word in text.split())}),
+        )
         for time, text in REPORT.findall((run / "rtos.log").read_text())
     ]
     inside = [each for each in reports if times[0] < each[0] < times[-1]]

@@ -192,6 +192,41 @@ def test_the_hypervisor_has_events_of_its_own_and_hits_count_once(tmp_path: Path
     assert [source.kind for source in timeline.sources] == ["linux", "rtos", "hypervisor"]
 
 
+def test_on_a_shared_core_the_hypervisors_changes_are_switches(tmp_path: Path) -> None:
+    """Between the tasks of both guests; one of which nothing is known is itself the task."""
+    vms = [
+        Vm(name="bare", is_linux=False, cores=(1,)),
+        Vm(name="rtos", is_linux=False, cores=(1,)),
+    ]
+    write_stream(
+        tmp_path / "plugin-1.rec",
+        Observer.PLUGIN,
+        1,
+        [switch(1000, IDLE, (5, "Task1")), switch(3000, (5, 0, 2, "Task1"), (63, "Idle"))],
+    )
+    changes = [(2000, 1, 0), (2500, 0, 1), (3500, 1, 0xFF), (3600, 0xFF, 0)]
+    write_stream(
+        tmp_path / "hypervisor-1.rec",
+        Observer.HYPERVISOR,
+        1,
+        [
+            record(at, Kind.VCPU_SWITCH, 0, [a, a if a == 0xFF else 0, b, b if b == 0xFF else 0])
+            for at, a, b in changes
+        ],
+    )
+    (tmp_path / "probes.json").write_text(json.dumps(PROBES))
+    timeline = merge(vms=vms, cores=2, linux=None, observed=read_streams(tmp_path), host={})
+    task, bare = 65536 * 2 + 5, 65536 * 2 - 1
+    rows = timeline.rows("sched_switch")
+    made = timeline.values(rows, "common_flags") == 0x40
+    assert timeline.time_ns[rows[made]].tolist() == [2000, 2500, 3600]
+    assert timeline.values(rows[made], "prev_pid").tolist() == [task, bare, 0]
+    assert timeline.values(rows[made], "next_pid").tolist() == [bare, task, bare]
+    assert timeline.values(rows[made], "next_comm").tolist() == [b"bare", b"Task1", b"bare"]
+    assert timeline.guest_rows("sched_switch").tolist() == rows[~made].tolist()
+    assert timeline.tasks[bare].comm == "bare"
+
+
 def test_loss_is_in_the_sources(tmp_path: Path) -> None:
     timeline = timeline_of(
         tmp_path,
