@@ -23,6 +23,7 @@ from orchestrator.errors import (
     StorageError,
     UsageError,
 )
+from orchestrator.images import job
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import Ability, PluginChannel
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
@@ -38,11 +39,11 @@ from orchestrator.probe.ledger import Ledger
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
 from orchestrator.probe.spec import resolve
 from orchestrator.probe.start import LINUX_READY, StartPoint, place_point, start_point
+from orchestrator.pull import save_pages
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
-from orchestrator.rescue import save_pages
 from orchestrator.rundir import write_atomically
 from orchestrator.service import Service
-from orchestrator.trace.postmortem import RESCUED
+from orchestrator.trace.memory import PAGES_FOLDER
 
 TRACE_FOLDER: Final = "trace"
 PROBES_JSON: Final = "probes.json"
@@ -325,8 +326,8 @@ class Observer:
             try:
                 await self._machine.stop()
                 self._ledger.executed = await self._count_instructions()
-                if self._options.ftrace and self._job_end is not None and not self._job_has_ended:
-                    await self._rescue()
+                if self._options.ftrace and self._job_end is not None:
+                    await self._pull()
                 await self._take_away(faults)
             except MachineError as error:
                 faults.append(f"what the probes counted is lost: {error.message}")
@@ -350,20 +351,33 @@ class Observer:
             for core in await self._channel.counters()
         ]
 
-    async def _rescue(self) -> None:
-        """Saves ftrace's pages out of the memory of a Linux that cannot hand them over any more."""
+    async def _pull(self) -> None:
+        """Takes ftrace's pages out of Linux's memory; what its agent need not hand over, it is told."""
         linux = next(vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm))
+        report_pa = linux.ram_pa + linux.config.ram_bytes - job.REPORT_BYTES
+        entries = None
+        if self._job_has_ended:
+            entries = job.reported_entries(self._ram.read(report_pa, job.REPORT_BYTES)) or {}
         try:
             pages = save_pages(
                 await self.probes.view(linux.name),
                 self.guests[linux.name],
+                self._ram,
                 cpus=len(linux.config.pin),
-                folder=self._paths.folder / RESCUED,
+                instance=self._config.trace.linux.instance,
+                entries=entries,
+                folder=self._paths.folder / PAGES_FOLDER,
             )
         except StorageError:
             raise
         except OrchestrateError as error:
-            self._reporter.note(f"{linux.name}: its trace is lost: {error.message}")
+            what = (
+                "has to hand over its trace itself" if self._job_has_ended else "its trace is lost"
+            )
+            self._reporter.note(f"{linux.name}: {what}: {error.message}")
+            return
+        if self._job_has_ended:
+            self._ram.write(report_pa, job.TAKEN)
         else:
             self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
 

@@ -12,7 +12,8 @@ from typing import Final
 from orchestrator.config import LinuxVm, VmConfig
 from orchestrator.guest.ftrace import agent_lines
 from orchestrator.images import sources
-from orchestrator.images.initramfs import PORTS, base_initramfs, files_cpio, job_area
+from orchestrator.images.initramfs import PORTS, base_initramfs, files_cpio
+from orchestrator.images.job import job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.machine.board import MAX_IMAGES, Layout

@@ -16,6 +16,9 @@ from pathlib import Path
 from orchestrator import starts
 from orchestrator.config import Config, Timeouts
 from orchestrator.errors import GuestError, Interrupted, OrchestrateError, StorageError, UsageError
+from orchestrator.guest.ftrace import RESULTS
+from orchestrator.guest.symbol_text import symbol_text
+from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.interruptions import Interruptions
 from orchestrator.machine.board import Layout
@@ -260,8 +263,21 @@ def _finish(run: Run, ending: Ending) -> None:
         for port in ("stdout", "stderr"):
             run.run_dir.keep_part(f"{name}.{port}")
         run.run_dir.unpack_results(run.run_dir.file(f"{name}.results.part"))
+        _add_symbols(run)
     document = run_document(run, status="ok", ended_by=ending.reason, exit_code=ending.exit_code)
     run.run_dir.finish(document)
+
+
+def _add_symbols(run: Run) -> None:
+    """Makes the list of symbols that the guest's agent has left to the host."""
+    folder = run.run_dir.file("results") / RESULTS
+    sections = folder / "sections"
+    if run.options.ftrace and sections.exists():
+        store = Store()
+        kernel = linux_kernel(store, run.config.linux_vms[0].kernel)
+        with storage_errors(folder):
+            text = symbol_text(store, kernel, sections.read_text())
+            (folder / "kallsyms").write_text(text)
 
 
 def _finish_failed(run: Run, error: OrchestrateError) -> None:

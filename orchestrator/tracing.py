@@ -11,7 +11,7 @@ from typing import Final
 
 from orchestrator import export, session
 from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig, VmConfig
-from orchestrator.errors import Interrupted, OrchestrateError
+from orchestrator.errors import GuestError, MachineError, OrchestrateError, PhaseTimeout
 from orchestrator.images import sources
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
@@ -21,8 +21,8 @@ from orchestrator.probe.guest import Guest
 from orchestrator.probe.spec import possible
 from orchestrator.rundir import RunDir
 from orchestrator.trace.live import LiveText
+from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.merge import CLOCK_PLACE, REFERENCE_FOLDER, STREAMS_FOLDER, merge_run
-from orchestrator.trace.postmortem import RESCUED
 from orchestrator.trace.timeline import Timeline
 
 DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
@@ -85,10 +85,8 @@ def trace(
     )
     try:
         boot = session.boot(config, options, reporter)
-    except Interrupted:
-        raise  # whoever stops a run does not want another one
-    except OrchestrateError:
-        if (run_dir / STREAMS_FOLDER / RESCUED).is_dir():
+    except (GuestError, MachineError, PhaseTimeout):  # not what the user has stopped
+        if (run_dir / STREAMS_FOLDER / PAGES_FOLDER).is_dir():
             _write_rescued(config, run_dir, reporter, formats)
         raise
     reporter.phase("merge")

@@ -12,21 +12,21 @@
  *     orchestrate: done N         the job has ended with exit code N, its output is on the host
  *     orchestrate: error: TEXT    the job could not be run or its output not be delivered
  *
- * A job is in reserved memory, at the node that the device tree's alias `job` names: its length in
- * bytes as a little-endian word, 0 for none, then the words of the command, each ended by a NUL. It
- * is looked at after sync(), and all that it needs is there before, whether there is a job or not: up
- * to there the boots of all jobs of a config are the same boot.
+ * A job is in reserved memory (images/abi/job.h). It is looked at after sync(), and all that it needs
+ * is there before, whether there is a job or not: up to there the boots of all jobs of a config are
+ * the same boot.
  *
  * What a job prints goes to the virtio ports `stdout` and `stderr`, what it leaves below /results to
  * the port `results` as a tar stream, its exit code (128 + signal if killed) as a decimal line to
  * the port `status`. The ports need modules.
  *
- * If there is a /etc/trace, Linux's own tracing is started before the instant above and saved below
- * /results when the job has ended (trace/agent.c).
+ * If there is a /etc/trace, Linux's own tracing is started before the instant above, ended before the
+ * second sync(), during which the host may take the pages of its rings out of memory, and saved below
+ * /results after it (trace/agent.c).
  *
  * Who makes the initramfs: orchestrator/images/initramfs.py.
  */
-#define _FILE_OFFSET_BITS 64 /* physical addresses do not fit into 31 bits */
+#include "job.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -40,7 +40,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,14 +48,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEVICE_TREE_PATH "/proc/device-tree"
-#define JOB_ALIAS_PATH DEVICE_TREE_PATH "/aliases/job"
 #define MODULE_LIST_PATH "/lib/modules/load"
 #define TRACE_PATH "/etc/trace"
 #define RESULTS_PATH "/results"
 #define VIRTIO_DEVICE_PATH "/sys/bus/virtio/devices/virtio0"
 #define PORT_CLASS_PATH "/sys/class/virtio-ports"
-#define JOB_MAX_BYTES 65536
 #define JOB_MAX_WORDS 1024
 #define RELAY_BYTES 32768 /* what one request of the port driver carries */
 #define PORT_WAIT_MS 5000 /* guest time */
@@ -313,53 +309,19 @@ static int send_results(int port)
     return exit_code(pid) ? -EIO : 0;
 }
 
-/* Maps the job's memory, if there is any. Returns its size, 0 if there is none, or -errno. */
-static ssize_t map_job(const char **memory)
-{
-    char node[128], path[256];
-    union {
-        char bytes[4 * sizeof(uint32_t) + 1]; /* read_file() adds a NUL */
-        uint32_t cells[4];                    /* address and size, two each */
-    } reg;
-
-    ssize_t length = read_file(JOB_ALIAS_PATH, node, sizeof(node));
-    if (length == -ENOENT)
-        return 0;
-    if (length < 0)
-        return length;
-    snprintf(path, sizeof(path), DEVICE_TREE_PATH "%s/reg", node);
-    length = read_file(path, reg.bytes, sizeof(reg.bytes));
-    if (length != sizeof(reg.cells))
-        return length < 0 ? length : -EINVAL;
-
-    int fd = open("/dev/mem", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    size_t size = be32toh(reg.cells[3]);
-    void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, (off_t)be32toh(reg.cells[1]));
-    int error = mapped == MAP_FAILED ? errno : 0;
-    close(fd);
-    if (error)
-        return -error;
-    *memory = mapped;
-    return (ssize_t)size;
-}
-
-/* Splits the job's command. Returns the number of words, 0 if there is no job, or -errno. */
+/* Splits the job's command, if there is one. Returns the number of words, 0 if there is no job, or -errno. */
 static int read_job(char *words[JOB_MAX_WORDS + 1])
 {
-    static char text[JOB_MAX_BYTES];
-    const char *memory;
-    uint32_t length;
+    static char text[JOB_COMMAND_BYTES];
+    struct job_area *area;
 
-    ssize_t size = map_job(&memory);
-    if (size <= 0)
-        return (int)size;
-    memcpy(&length, memory, sizeof(length));
-    length = le32toh(length);
-    if (length > (size_t)size - sizeof(length) || length >= sizeof(text))
+    int status = map_job(&area);
+    if (status)
+        return status == -ENOENT ? 0 : status;
+    uint32_t length = le32toh(area->length);
+    if (length >= sizeof(text))
         return -E2BIG;
-    memcpy(text, memory + sizeof(length), length);
+    memcpy(text, area->command, length);
 
     int count = 0;
     for (char *word = text; word < text + length; word += strlen(word) + 1) {
@@ -418,10 +380,12 @@ static void run_job(char *const words[], const int ports[PORT_COUNT])
     close(out[1]);
     close(err[1]);
     int status = relay_until_exit(pid, (int[]){out[0], err[0]}, ports, &code);
+    if (!trace("stop", STDOUT_FILENO))
+        return;
+    sync();
     /* What it writes is the beginning of the archive of results. */
     if (!trace("save", ports[PORT_RESULTS]))
         return;
-    sync();
     if (!status)
         status = send_results(ports[PORT_RESULTS]);
     if (!status) {

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from orchestrator import config
 from orchestrator.errors import MachineError
 from orchestrator.images import sources
-from orchestrator.images.initramfs import base_initramfs, files_cpio, job_area
+from orchestrator.images.initramfs import base_initramfs, files_cpio
+from orchestrator.images.job import job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.machine.board import Layout

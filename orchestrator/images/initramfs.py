@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The Linux guest's root file system, and the job that its init runs.
+"""The Linux guest's root file system.
 
 The base archive is what `images/linux/initramfs.toml` lists: the project's init, Debian's static
 busybox, the modules for virtio ports; it is made once. A config's files are a second archive that
 the guest unpacks over the first.
 
-The job, a command that differs from run to run, is in no archive but in an area of reserved memory
-of one size, which init looks at when it has booted: so all boots of a config are the same, and a
-saved one serves every job.
+The job, a command that differs from run to run, is in no archive: see `orchestrator.images.job`.
 
 A job's output leaves the guest through the four `PORTS`. For the deterministic clock QEMU must
 serve them at the guest's own time: each port's chardev a plain file, and ``-global
@@ -19,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import struct
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -31,8 +28,6 @@ from orchestrator.images.cpio import Archive
 from orchestrator.images.kernel import KernelImage
 from orchestrator.images.store import Store, storage_errors
 
-JOB_AREA_BYTES: Final = 0x1_0000
-"""The reserved memory for a job, whatever the job: how long a boot takes must not depend on it."""
 TRACE_PATH: Final = "etc/trace"
 """Where the trace agent finds what to do, images/linux/trace/agent.c."""
 PORTS: Final = ("stdout", "stderr", "status", "results")
@@ -48,8 +43,6 @@ DONE_LINE: Final = r"orchestrate: done (\d+)"
 """Regular expressions for the console lines of images/linux/init.c."""
 
 _MODULE_LIST_PATH: Final = "lib/modules/load"
-_MAX_COMMAND_BYTES: Final = 65000
-_MAX_COMMAND_WORDS: Final = 1024
 _RECIPE: Final = "images/linux/initramfs.toml"
 
 
@@ -185,34 +178,6 @@ def files_cpio(
     if trace is not None:
         archive.file(TRACE_PATH, trace.encode())
     return archive.finish()
-
-
-def job_area(command: Sequence[str] | None) -> bytes:
-    """What init finds in its reserved memory: a length, then the words of the command.
-
-    Args:
-        command: The words; None for a shell on the console.
-
-    Returns:
-        `JOB_AREA_BYTES` of them.
-
-    Raises:
-        UsageError: The command is too long, or cannot be told to init.
-    """
-    content = b"" if command is None else _command_bytes(command)
-    return (struct.pack("<I", len(content)) + content).ljust(JOB_AREA_BYTES, b"\0")
-
-
-def _command_bytes(command: Sequence[str]) -> bytes:
-    content = b"".join(word.encode() + b"\0" for word in command)
-    if not command or any("\0" in word for word in command):
-        raise UsageError("the command for the guest is empty, or a word of it holds a NUL")
-    if len(content) > _MAX_COMMAND_BYTES or len(command) > _MAX_COMMAND_WORDS:
-        raise UsageError(
-            f"the command for the guest has {len(command)} words, {len(content)} bytes; "
-            f"put it into a file: at most {_MAX_COMMAND_WORDS} words, {_MAX_COMMAND_BYTES} bytes"
-        )
-    return content
 
 
 def _add_parents(archive: Archive, path: PurePosixPath, known: set[str]) -> None:

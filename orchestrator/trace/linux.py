@@ -2,7 +2,8 @@
 """What the agent in a Linux guest has saved (images/linux/trace/agent.c), as arrays.
 
 Times are still those of the guest's trace clock here, CPUs those that Linux counts; `merge` puts both
-on the board's. A guest that could not save anything any more is read by `postmortem`.
+on the board's. Its pages have been taken out of its
+memory, or it has handed them over.
 """
 
 import re
@@ -40,6 +41,7 @@ class LinuxTrace:
         header_event: As in tracefs.
         ended: Trace clock at the end of recording: of the last event, or when that was looked at.
         release: Of the kernel, such as "6.1.0-50-armmp".
+        doubts: Where what was pulled contradicts what Linux has counted.
     """
 
     pages: NDArray[np.uint8]
@@ -54,26 +56,28 @@ class LinuxTrace:
     header_page: str = ""
     header_event: str = ""
     release: str = ""
+    doubts: tuple[str, ...] = ()
 
 
-def read_linux(folder: Path) -> LinuxTrace:
+def read_linux(folder: Path, taken: Path | None = None) -> LinuxTrace:
     """Reads what was saved.
 
     Args:
         folder: The run's results/trace.
+        taken: Where the pages are, if they were taken out of memory; else they are in `folder`.
 
     Raises:
         GuestError: Something is missing, damaged, or in a form that is not known.
     """
     try:
-        return _read(folder)
+        return _read(folder, taken or folder)
     except (OSError, UnicodeDecodeError) as error:
         raise GuestError(
             f"{folder}: what Linux has saved of its trace is damaged: {error}"
         ) from error
 
 
-def _read(folder: Path) -> LinuxTrace:
+def _read(folder: Path, taken: Path) -> LinuxTrace:
     header_page = (folder / "header_page").read_text()
     check_header_page(header_page)
     formats = tuple(
@@ -81,7 +85,8 @@ def _read(folder: Path) -> LinuxTrace:
         for path in sorted((folder / "formats").iterdir())
     )
     release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
-    pages, events = read_rings(folder)
+    pages, events = read_rings(taken)
+    counts = {cpu: _counts(folder, cpu) for cpu in events}
     fit, looked = _fit(folder, formats)
     ended = max((int(ring.time[-1]) for ring in events.values() if len(ring.time)), default=looked)
     return LinuxTrace(
@@ -91,12 +96,17 @@ def _read(folder: Path) -> LinuxTrace:
         fit=fit,
         ended=ended,
         comms=_comms((folder / "saved_cmdlines").read_text(errors="replace")),
-        lost=_lost(folder, events),
+        lost=_lost(counts, events),
         kallsyms=(folder / "kallsyms").read_text(),
         printk_formats=(folder / "printk_formats").read_text(errors="replace"),
         header_page=header_page,
         header_event=(folder / "header_event").read_text(),
         release=release[1] if release else "",
+        doubts=tuple(
+            f"CPU {cpu}'s pages hold {len(ring.time)} events, but Linux counts {count}"
+            for cpu, ring in events.items()
+            if (count := counts[cpu].get("entries", 0)) != len(ring.time)
+        ),
     )
 
 
@@ -133,7 +143,7 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
 
 def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
     """The pages of all CPUs one after another, and the events in them by CPU."""
-    # cpu0.stats of each CPU, and its pages in pieces: cpu0.0000.raw and so on.
+    # Of each CPU cpu0.raw; or, handed over, cpu0.stats and pieces: cpu0.0000.raw and so on.
     pieces = sorted(folder.glob("cpu*.raw"))
     cpus = {int(path.name.partition(".")[0][3:]) for path in folder.glob("cpu*.*")}
     pages = np.empty(sum(path.stat().st_size for path in pieces), np.uint8)
@@ -161,13 +171,21 @@ def _comms(text: str) -> dict[int, str]:
     return {int(pid): comm for pid, _, comm in split if pid.isdecimal()}
 
 
-def _lost(folder: Path, events: Mapping[int, RingEvents]) -> dict[int, int]:
+def _counts(folder: Path, cpu: int) -> dict[str, int]:
+    """What tracefs says of a CPU's ring in `stats`, as far as it is a number."""
+    text = (folder / f"cpu{cpu}.stats").read_text()
+    return {
+        name: int(number) for name, number in re.findall(r"^([a-z ]+): (\d+)$", text, re.MULTILINE)
+    }
+
+
+def _lost(
+    counts: Mapping[int, Mapping[str, int]], events: Mapping[int, RingEvents]
+) -> dict[int, int]:
     """The counts of the buffer include what the pages themselves say, unless pages were lost."""
     lost = {}
     for cpu, ring in events.items():
-        text = (folder / f"cpu{cpu}.stats").read_text()
-        counts = dict(re.findall(r"^([a-z ]+): (\d+)$", text, re.MULTILINE))
-        known = max(sum(int(counts.get(name, 0)) for name in _LOSSES), ring.missed)
+        known = max(sum(counts[cpu].get(name, 0) for name in _LOSSES), ring.missed)
         if known:
             lost[cpu] = known
     return lost

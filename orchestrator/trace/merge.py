@@ -21,9 +21,9 @@ from orchestrator.trace.clock import fit_instants
 from orchestrator.trace.hits import hit_events
 from orchestrator.trace.hypervisor import hypervisor_events
 from orchestrator.trace.linux import LinuxTrace, read_linux, read_rescued
+from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
 from orchestrator.trace.pack import Packed
-from orchestrator.trace.postmortem import RESCUED
 from orchestrator.trace.rtos import (
     FIRST_PID,
     PIDS_PER_GUEST,
@@ -100,10 +100,11 @@ def merge_run(run: Path) -> Timeline:
 
 def _read_linux(run: Path) -> LinuxTrace | None:
     reference = run / REFERENCE_FOLDER / LINUX_FOLDER
+    taken = run / STREAMS_FOLDER / PAGES_FOLDER
     if (run / LINUX_FOLDER).is_dir():
-        return read_linux(run / LINUX_FOLDER)
-    if (run / STREAMS_FOLDER / RESCUED).is_dir() and reference.is_dir():
-        return read_rescued(run / STREAMS_FOLDER / RESCUED, reference)
+        return read_linux(run / LINUX_FOLDER, taken if taken.is_dir() else None)
+    if taken.is_dir() and reference.is_dir():
+        return read_rescued(taken, reference)
     return None
 
 
@@ -188,6 +189,7 @@ class _Merge:
         if linux is None or number is None:
             return
         vm = self._vms[number]
+        self._contradictions += [f"{vm.name}: {each}" for each in linux.doubts]
         fit = self._sharpened(linux)
         self._observed = until(self._observed, linux.ended + fit.offset_ns)
         source = self._source_of_vm[number]

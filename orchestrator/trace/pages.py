@@ -29,7 +29,7 @@ TIME_STAMP: Final = 31
 DELTA_BITS: Final = 27
 MISSED_EVENTS: Final = 1 << 31
 MISSED_STORED: Final = 1 << 30
-_COMMIT_MASK: Final = (1 << 20) - 1
+COMMIT_MASK: Final = (1 << 20) - 1
 _ABSOLUTE_BITS: Final = np.uint64((1 << 59) - 1)
 
 
@@ -100,7 +100,7 @@ def _decode_batch(pages: NDArray[np.uint8], start: int) -> RingEvents:
     head = pages.reshape(count, PAGE_BYTES)[:, :8].copy().view("<u8")[:, 0]
     commit = words[2 :: PAGE_BYTES // 4]
     first = np.arange(count, dtype=np.int64) * PAGE_BYTES + PAGE_HEADER_BYTES
-    end = first + (commit & _COMMIT_MASK)
+    end = first + (commit & COMMIT_MASK)
     missed = _missed(words, commit, end)
     steps = _Steps(words=words, at=first, end=end, time=head.astype(np.uint64))
     while steps.go():

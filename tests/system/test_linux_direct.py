@@ -21,13 +21,12 @@ from orchestrator.images import sources
 from orchestrator.images.devicetree import RTC, virt_dtb, virtio_transport
 from orchestrator.images.initramfs import (
     DONE_LINE,
-    JOB_AREA_BYTES,
     PORTS,
     READY_LINE,
     base_initramfs,
     files_cpio,
-    job_area,
 )
+from orchestrator.images.job import JOB_AREA_BYTES, job_area
 from orchestrator.images.kernel import DEFAULT_BOOTARGS, FLAVOURS, linux_kernel
 from orchestrator.images.store import Store
 

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.images import initramfs, sources
-from orchestrator.images.initramfs import files_cpio, job_area
+from orchestrator.images.initramfs import files_cpio
+from orchestrator.images.job import MAX_COMMAND_WORDS
 
 needs_cpio = pytest.mark.skipif(shutil.which("cpio") is None, reason="cpio is not installed")
 
@@ -28,19 +29,6 @@ def names(data: bytes) -> list[str]:
 
 def test_nothing_to_do_is_nothing_to_add() -> None:
     assert files_cpio([]) == b""
-
-
-def test_the_command_keeps_every_word() -> None:
-    """A little-endian length, then each word with a NUL, as init.c reads it."""
-    words = b"sh\0-c\0echo 'a  b'\0\0\xc3\xbc\n\0"
-    area = job_area(["sh", "-c", "echo 'a  b'", "", "ü\n"])
-    assert area.rstrip(b"\0") + b"\0" == bytes([len(words), 0, 0, 0]) + words
-
-
-def test_every_job_is_of_one_size_and_none_is_zero() -> None:
-    """The hypervisor copies it, so a boot with a long command takes as long as one without."""
-    assert job_area(None) == bytes(initramfs.JOB_AREA_BYTES)
-    assert len(job_area(["true"])) == len(job_area(["x" * 60000])) == initramfs.JOB_AREA_BYTES
 
 
 @needs_cpio
@@ -85,23 +73,16 @@ def test_a_missing_host_file_is_named(tmp_path: Path) -> None:
         files_cpio([(tmp_path / "nowhere", "/a")])
 
 
-@pytest.mark.parametrize("command", [[], ["a\0b"], ["x"] * 1025, ["x" * 65001]])
-def test_a_command_that_init_could_not_read_is_refused(command: list[str]) -> None:
-    with pytest.raises(UsageError, match="the command for the guest"):
-        job_area(command)
-
-
 def test_init_and_the_packer_agree() -> None:
     """Port names, paths, limits and console lines are the same in images/linux/init.c."""
     source = (sources.root() / "images/linux/init.c").read_text()
     (ports,) = re.findall(r"port_names\[PORT_COUNT\] = \{(.*?)\}", source)
     assert tuple(re.findall(r'"(\w+)"', ports)) == initramfs.PORTS
-    assert '#define JOB_ALIAS_PATH DEVICE_TREE_PATH "/aliases/job"' in source
     assert f'#define MODULE_LIST_PATH "/{initramfs._MODULE_LIST_PATH}"' in source
     assert f'say("{initramfs.READY_LINE}\\n")' in source
-    (limit,) = re.findall(r"#define JOB_MAX_BYTES (\d+)", source)
-    assert initramfs._MAX_COMMAND_BYTES + 4 < int(limit) == initramfs.JOB_AREA_BYTES
-    assert f"#define JOB_MAX_WORDS {initramfs._MAX_COMMAND_WORDS}" in source
+    assert f"#define JOB_MAX_WORDS {MAX_COMMAND_WORDS}" in source
+    symbols = (sources.root() / "images/linux/trace/symbols.c").read_text()
+    assert f'#define MODULE_LIST_PATH "/{initramfs._MODULE_LIST_PATH}"' in symbols
 
 
 def test_the_packer_knows_the_recipes_directories() -> None:

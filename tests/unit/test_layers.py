@@ -37,13 +37,13 @@ MAY_IMPORT = {
     "export": GROUND | {"units", "rundir", "trace"},
     "supervise": GROUND | {"units", "config", "options", "rundir", "guest", "machine"},
     "control": GROUND,
-    # What a running system is asked for, and what is saved of one that hangs.
+    # What a running system is asked for, and what is taken out of its memory.
     "service": GROUND | {"config", "control", "probe"},
-    "rescue": GROUND | {"mmu", "probe", "rundir", "trace"},
+    "pull": GROUND | {"mmu", "machine", "probe", "rundir", "trace"},
     # Traces a run that the session has made.
     "observe": GROUND
     | {"records", "config", "options", "rundir", "machine", "probe", "control", "service"}
-    | {"rescue", "trace"},
+    | {"images", "pull", "trace"},
     # The state of a board and what it depends on; the session makes and loads it.
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.

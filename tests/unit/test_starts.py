@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.config import Config, LinuxVm, ProbeConfig, TraceConfig
 from orchestrator.errors import StorageError
-from orchestrator.images.initramfs import job_area
+from orchestrator.images.job import job_area
 from orchestrator.machine.board import MIB
 from orchestrator.machine.layout import plan
 from orchestrator.machine.placement import LinuxImage

@@ -9,8 +9,8 @@ from orchestrator import config, session, tracing
 from orchestrator.errors import GuestError, Interrupted, OrchestrateError
 from orchestrator.options import BootOptions
 from orchestrator.terminal import TextReporter
+from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.merge import STREAMS_FOLDER
-from orchestrator.trace.postmortem import RESCUED
 
 DUAL = Path(__file__).parents[2] / "dual.toml"
 
@@ -25,7 +25,7 @@ def test_an_interrupted_run_is_not_booted_again(
 
     def boot(_config: object, options: BootOptions, _reporter: object) -> None:
         calls.append(options.out)
-        (run_dir / STREAMS_FOLDER / RESCUED).mkdir(parents=True, exist_ok=True)
+        (run_dir / STREAMS_FOLDER / PAGES_FOLDER).mkdir(parents=True, exist_ok=True)
         raise failure
 
     monkeypatch.setattr(session, "boot", boot)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux's own tracing, for one job: `trace start` before it, `trace save` after it.
+ * Linux's own tracing, for one job: `trace start` before it, `trace stop` and `trace save` after it.
  *
  * /etc/trace says what to do, a line each; the orchestrator wrote it (orchestrator/guest/ftrace.py):
  *     instance NAME        use this instance of the ring buffer, not the first one
  *     set PATH VALUE       start: write VALUE to the file PATH of the instance
  *     keep PATH            save: the event formats below the directory PATH of tracefs
  *
- * What it saves is in /results/trace, except the pages of the rings: they are much, and go to stdout
- * as members of a tar archive, to which init adds the results. The host decodes it (orchestrator/trace/linux.py). Nothing is
- * interpreted here. Tracing ends before the first file is saved, so that saving is not traced.
+ * `stop` ends tracing, so that nothing of what follows is traced, and reports how much the rings hold
+ * (images/abi/job.h). What `save` saves is in /results/trace, except pages: those that the host has not
+ * taken out of memory meanwhile go to stdout as members of a tar archive, to which init adds the
+ * results. The host decodes it (orchestrator/trace/linux.py). Nothing is interpreted here.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -134,6 +135,21 @@ static int clock_in_use(char *clock, size_t size)
     return 0;
 }
 
+static int stop(void)
+{
+    char path[512];
+    struct job_area *area;
+
+    int status = each_line(find_instance);
+    if (status)
+        return status;
+    snprintf(path, sizeof(path), "%s/tracing_on", instance);
+    if ((status = put_text(path, "0")))
+        return status;
+    status = map_job(&area);
+    return status ? failed(-status, "the job's memory") : report_rings(instance, &area->report);
+}
+
 static int save(void)
 {
     static const char *const files[][2] = {
@@ -141,24 +157,23 @@ static int save(void)
         {TRACEFS "/events/header_event", SAVED "/header_event"},
         {TRACEFS "/printk_formats", SAVED "/printk_formats"},
         {TRACEFS "/saved_cmdlines", SAVED "/saved_cmdlines"},
-        {"/proc/kallsyms", SAVED "/kallsyms"},
         {"/proc/version", SAVED "/version"},
     };
     char path[512], clock[64];
+    struct job_area *area;
 
     int status = each_line(find_instance);
     if (status)
         return status;
-    snprintf(path, sizeof(path), "%s/tracing_on", instance);
-    status = put_text(path, "0");
-    if (status)
-        return status;
+    if ((status = map_job(&area)))
+        return failed(-status, "the job's memory");
     if (mkdir(SAVED, 0755) || mkdir(SAVED "/formats", 0755) || mkdir(SAVED "/clock", 0755))
         return failed(errno, SAVED);
     for (size_t i = 0; !status && i < sizeof(files) / sizeof(files[0]); i++)
         status = copy_file(files[i][0], files[i][1]);
-    if (status || (status = each_line(keep)) || (status = clock_in_use(clock, sizeof(clock))) ||
-        (status = save_rings(instance, FOLDER)))
+    if (status || (status = save_symbols(FOLDER)) || (status = each_line(keep)) ||
+        (status = clock_in_use(clock, sizeof(clock))) || (status = save_stats(instance, FOLDER)) ||
+        (!area->report.taken && (status = send_rings(instance, FOLDER))))
         return status;
     snprintf(path, sizeof(path), "%s/trace_clock", instance);
     if ((status = copy_file(path, SAVED "/trace_clock")))
@@ -172,9 +187,11 @@ int main(int argc, char *argv[])
 
     if (argc == 2 && !strcmp(argv[1], "start"))
         status = start();
+    else if (argc == 2 && !strcmp(argv[1], "stop"))
+        status = stop();
     else if (argc == 2 && !strcmp(argv[1], "save"))
         status = save();
     else
-        fputs("usage: trace start|save\n", stderr);
+        fputs("usage: trace start|stop|save\n", stderr);
     return status ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -101,7 +101,9 @@ int save_clock_evidence(const char *clock, const char *to)
     if (!status)
         status = put_text(INSTANCE "/events/raw_syscalls/enable", "0");
     if (!status)
-        status = save_rings(INSTANCE, to);
+        status = save_stats(INSTANCE, to);
+    if (!status)
+        status = send_rings(INSTANCE, to);
     rmdir(INSTANCE);
     return status;
 }

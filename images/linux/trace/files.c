@@ -10,7 +10,6 @@
 #include "trace.h"
 
 #define COPY_BYTES 65536
-#define PIECE_PAGES 256 /* of a ring, in one member of the archive */
 
 int failed(int error, const char *format, ...)
 {
@@ -37,7 +36,7 @@ int put_text(const char *path, const char *text)
     return error ? failed(error, "%s: \"%s\" is refused", path, text) : 0;
 }
 
-static int write_all(int fd, const char *data, size_t length)
+int write_all(int fd, const char *data, size_t length)
 {
     while (length) {
         ssize_t put = write(fd, data, length);
@@ -77,75 +76,4 @@ int copy_file(const char *from, const char *to)
     close(in);
     close(out);
     return status ? failed(-status, "%s", from) : 0;
-}
-
-/* The head of a ustar member (POSIX.1-2017, pax): octal numbers as text, and a sum of all bytes. */
-static int put_head(const char *name, size_t size)
-{
-    struct {
-        char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
-        char magic[8], rest[247];
-    } head = {.mode = "0000644", .uid = "0000000", .gid = "0000000", .mtime = "00000000000",
-              .checksum = "        ", .type = '0', .magic = "ustar"};
-    unsigned sum = 0;
-
-    _Static_assert(sizeof(head) == 512, "a block of the archive");
-    memcpy(head.magic + 6, "00", 2);
-    memset(head.checksum, ' ', sizeof(head.checksum));
-    snprintf(head.name, sizeof(head.name), "%s", name);
-    snprintf(head.size, sizeof(head.size), "%011zo", size);
-    for (size_t i = 0; i < sizeof(head); i++)
-        sum += ((unsigned char *)&head)[i];
-    snprintf(head.checksum, sizeof(head.checksum), "%06o", sum);
-    return write_all(STDOUT_FILENO, (char *)&head, sizeof(head));
-}
-
-/*
- * Pages come one by one, oldest first, each filled up to a page with zeros. They go straight into the
- * archive on stdout, in pieces whose size is known when they are written.
- */
-static int send_ring(int in, const char *to, long cpu)
-{
-    static char pieces[PIECE_PAGES * 4096] __attribute__((aligned(4096)));
-    char name[100];
-    int status = 0;
-
-    for (unsigned piece = 0; !status; piece++) {
-        size_t size = 0;
-        ssize_t got = 0;
-        while (size < sizeof(pieces) && (got = read(in, pieces + size, 4096)) > 0)
-            size += (size_t)got;
-        if (got < 0 && errno != EAGAIN) /* EAGAIN: the ring is empty */
-            return -errno;
-        if (!size)
-            break;
-        snprintf(name, sizeof(name), "%s/cpu%ld.%04u.raw", to, cpu, piece);
-        status = put_head(name, size);
-        if (!status)
-            status = write_all(STDOUT_FILENO, pieces, size);
-    }
-    return status;
-}
-
-int save_rings(const char *instance, const char *to)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_CONF);
-
-    for (long cpu = 0; cpu < cpus; cpu++) {
-        char path[256], stats[256];
-        snprintf(path, sizeof(path), "%s/per_cpu/cpu%ld/stats", instance, cpu);
-        snprintf(stats, sizeof(stats), RESULTS "/%s/cpu%ld.stats", to, cpu);
-        int status = copy_file(path, stats);
-        if (status)
-            return status;
-        snprintf(path, sizeof(path), "%s/per_cpu/cpu%ld/trace_pipe_raw", instance, cpu);
-        int in = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        if (in < 0)
-            return failed(errno, "%s", path);
-        status = send_ring(in, to, cpu);
-        close(in);
-        if (status)
-            return failed(-status, "%s", path);
-    }
-    return 0;
 }

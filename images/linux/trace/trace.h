@@ -7,12 +7,22 @@
 
 #include <stddef.h>
 
+#include "../job.h"
+
 /* All return 0 or -errno; what failed has been said on stderr. */
 int put_text(const char *path, const char *text);
 int copy_file(const char *from, const char *to);
+int write_all(int fd, const char *data, size_t length);
 
-/* `to` is a directory of the results; pages go to stdout, as members of a tar archive. */
-int save_rings(const char *instance, const char *to);
+/* Counts of each CPU's ring, into the directory `to` of the results, or into the job's memory. */
+int save_stats(const char *instance, const char *to);
+int report_rings(const char *instance, struct job_report *report);
+
+/* Pages go to stdout, as members of a tar archive; `to` is as above. */
+int send_rings(const char *instance, const char *to);
+
+/* `to` is as above. */
+int save_symbols(const char *to);
 
 /*
  * Leaves in the directory `to` of the results what ties the trace clock to the generic counter: see clock.c.

@@ -11,9 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from orchestrator.trace.postmortem import CpuPages, ring_pages
+from orchestrator.trace.memory import KernelMemory, ring_pages
 
 pytestmark = pytest.mark.system
 
@@ -45,6 +46,7 @@ echo 0 > tracing_on
 echo look now > /dev/console
 context1 4000 > /dev/null
 for cpu in 0 1; do
+    cat per_cpu/cpu$cpu/stats > /results/stats$cpu
     timeout 1 dd if=per_cpu/cpu$cpu/trace_pipe_raw of=/results/cpu$cpu.raw bs=4096
 done
 exit 0
@@ -73,16 +75,21 @@ def events_of(page: bytes) -> tuple[int, bytes]:
     return time_stamp, page[12 : 12 + (commit & 0xFFFFF)]
 
 
-def pulled(run: Path, ram: bytes) -> Mapping[int, CpuPages]:
-    def read(va: int, size: int) -> bytes:
-        at = va - PAGE_OFFSET + LINUX_RAM_PA - RAM_PA
-        if va < PAGE_OFFSET or at + size > len(ram):
+def pulled(run: Path, ram: bytes) -> Mapping[int, tuple[list[bytes], int]]:
+    """By CPU the pages found in memory, and how many events the kernel counts in them."""
+
+    def translate(va: int) -> int:
+        if va < PAGE_OFFSET:
             raise LookupError(f"{va:#x} is not in the kernel's linear mapping")
-        return ram[at : at + size]
+        return va - PAGE_OFFSET + LINUX_RAM_PA - RAM_PA
 
     lines = [line.split() for line in (run / "results/kallsyms").read_text().splitlines()]
     functions = {words[2]: int(words[0], 16) for words in lines if words[1] in "tT"}
-    return {each.cpu: each for each in ring_pages(read, functions, cpus=2)}
+    memory = KernelMemory(np.frombuffer(ram, np.uint8), translate)
+    return {
+        each.cpu: ([ram[at : at + PAGE] for at in each.offsets.tolist()], each.entries)
+        for each in ring_pages(memory, functions, cpus=2)
+    }
 
 
 @pytest.mark.parametrize("kernel", ["armmp", "armmp-lpae"])
@@ -105,12 +112,13 @@ def test_pages_in_memory_are_the_pages_handed_over(tmp_path: Path, kernel: str) 
         assert process.returncode == 0, errors
     found = pulled(run, ram)
     assert set(found) == {0, 1}
-    for cpu, pages in found.items():
+    for cpu, (pages, entries) in found.items():
         raw = (run / f"results/cpu{cpu}.raw").read_bytes()
         expected = [events_of(raw[at : at + PAGE]) for at in range(0, len(raw), PAGE)]
         assert len(expected) >= 10
-        assert len(pages.pages) == len(expected)
-        for page, (time_stamp, data) in zip(pages.pages, expected, strict=True):
+        assert len(pages) == len(expected)
+        assert f"entries: {entries}\n" in (run / f"results/stats{cpu}").read_text()
+        for page, (time_stamp, data) in zip(pages, expected, strict=True):
             own_time_stamp, own_data = events_of(page)
             assert own_time_stamp == time_stamp
             assert own_data.startswith(data)

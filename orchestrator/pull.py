@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Takes ftrace's pages out of a Linux guest's memory while the machine stands still.
+
+That is how a trace is pulled when its command has ended: it takes the guest no time, and the guest's
+own counts say whether all is there. It is also what is left of a Linux that cannot hand anything over
+any more. Where the pages are is `orchestrator.trace.memory`'s to find, what is in them
+`orchestrator.trace`'s to read.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from orchestrator.errors import GuestError
+from orchestrator.machine.board import RAM_PA
+from orchestrator.machine.ram import GuestRam
+from orchestrator.mmu import TranslationFault
+from orchestrator.probe.guest import Guest, View
+from orchestrator.rundir import storage_errors
+from orchestrator.trace.memory import KernelMemory, ring_pages
+from orchestrator.trace.pages import PAGE_BYTES
+
+_PAGES_AT_ONCE: Final = 4096
+
+
+def save_pages(
+    view: View,
+    guest: Guest,
+    ram: GuestRam,
+    *,
+    cpus: int,
+    instance: str,
+    entries: Mapping[int, int] | None,
+    folder: Path,
+) -> int:
+    """Writes each CPU's pages into a file of `folder`, which is made.
+
+    Args:
+        view: The guest's memory as it is now.
+        guest: A Linux.
+        ram: The board's.
+        cpus: How many the guest has.
+        instance: Name of ftrace's instance; "" for the first buffer.
+        entries: Events that each CPU's pages must hold; None: that is not known.
+        folder: Must not exist.
+
+    Returns:
+        The number of pages.
+
+    Raises:
+        GuestError: They cannot be found, or do not hold as many events; nothing was written.
+        StorageError: They cannot be written.
+    """
+    functions = {each.name: each.va for each in guest.symbols.matching("*")}
+    memory = KernelMemory(
+        ram.view(RAM_PA, np.dtype(np.uint8), ram.bytes), _translation(view.mmu.translate)
+    )
+    found = ring_pages(memory, functions, cpus=cpus, instance=instance)
+    held = {each.cpu: each.entries for each in found}
+    if entries is not None and held != entries:
+        raise GuestError(
+            f"the pages in memory hold {held} events by CPU, but Linux counts {dict(entries)}"
+        )
+    pages = memory.ram.reshape(-1, PAGE_BYTES)
+    with storage_errors(folder):
+        folder.mkdir()
+        for each in found:
+            numbers = each.offsets // PAGE_BYTES
+            with (folder / f"cpu{each.cpu}.raw").open("wb") as file:
+                for start in range(0, len(numbers), _PAGES_AT_ONCE):
+                    file.write(pages[numbers[start : start + _PAGES_AT_ONCE]].data)
+    return sum(len(each.offsets) for each in found)
+
+
+def _translation(translate: Callable[[int], int]) -> Callable[[int], int]:
+    """A guest's translation, to offsets in RAM; what is not mapped is a LookupError."""
+
+    def offset(va: int) -> int:
+        try:
+            return translate(va) - RAM_PA
+        except TranslationFault as fault:
+            raise LookupError(str(fault)) from fault
+
+    return offset
