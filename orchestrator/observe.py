@@ -348,6 +348,7 @@ class Observer:
         return [
             {vm.name: core.vm[index] for index, vm in enumerate(self._layout.vms)}
             | {HYPERVISOR_CONSOLE: core.hypervisor}
+            | ({"uncounted": core.uncounted} if core.uncounted else {})
             for core in await self._channel.counters()
         ]
 

@@ -28,16 +28,6 @@ static inline struct code decode_code(const uint8_t *memory, size_t bytes, bool 
     return (struct code){.word = word, .bytes = (uint8_t)bytes, .thumb = thumb};
 }
 
-/* WFE and YIELD (B1.8.13). */
-static inline bool decode_is_wait_hint(struct code code)
-{
-    if (code.thumb) {
-        return code.bytes == 2 ? code.word == 0xbf20 || code.word == 0xbf10
-                               : code.word == 0xf3af8002 || code.word == 0xf3af8001;
-    }
-    return (code.word & 0x0fffffff) == 0x0320f002 || (code.word & 0x0fffffff) == 0x0320f001;
-}
-
 /* WFI (B1.8.13): a hypervisor without work waits so. */
 static inline bool decode_is_wfi(struct code code)
 {

@@ -23,6 +23,8 @@ _Static_assert(LEDGER_VMS == CHANNEL_COUNTER_VMS, "counters are copied");
 _Static_assert(LEDGER_CORES == BOARD_MAX_CORES, "one account for each core");
 
 static struct ledger ledger;
+static bool watched; /* the hypervisor's ways; in the realtime clock they never are */
+static bool counting;
 static struct {
     struct hyp_guest guest;
     bool known;
@@ -35,13 +37,13 @@ static void on_turn(int core)
 
 void hyp_start(void)
 {
-    ledger_init(&ledger, board_has_hyp() ? LEDGER_HYPERVISOR : 0);
+    ledger_init(&ledger, LEDGER_UNKNOWN);
     slices_tell(on_turn);
 }
 
-bool hyp_mode(unsigned int core)
+bool hyp_mode(uint32_t cpsr)
 {
-    return board_has_hyp() && MODE(board_read(core, BOARD_CPSR)) == MODE_HYP;
+    return board_has_hyp() && MODE(cpsr) == MODE_HYP;
 }
 
 struct hyp_guest hyp_guest(unsigned int core)
@@ -49,7 +51,7 @@ struct hyp_guest hyp_guest(unsigned int core)
     if (!board_has_hyp()) {
         return (struct hyp_guest){.vm = 0, .vcpu = (uint8_t)core};
     }
-    if (!core_state[core].known) {
+    if (!core_state[core].known || !watched) {
         uint8_t vmid = VTTBR_VMID(board_read(core, BOARD_VTTBR));
 
         core_state[core].guest.vm = vmid != 0 ? (uint8_t)(vmid - 1) : TRACE_NO_VM;
@@ -76,12 +78,19 @@ static void wait_for_room(unsigned int core, uint32_t records)
     const struct trace_ring *ring = board_ram(pa, HV_TRACE_RING_STRIDE);
     const struct timespec pause = {.tv_nsec = FULL_RING_NS};
 
-    if (!board_deterministic() || !hits_recorded() || ring == NULL) {
+    if (!hits_recorded() || ring == NULL) {
         return;
     }
     while (ring_lacks_room(ring, records)) {
         nanosleep(&pause, NULL);
     }
+}
+
+static unsigned int guest_owner(unsigned int core)
+{
+    uint8_t vm = hyp_guest(core).vm;
+
+    return vm < LEDGER_VMS ? vm : LEDGER_OTHER;
 }
 
 /* The first instruction of a vector is the block's first: all before the block was a guest's. */
@@ -90,11 +99,11 @@ static void on_vector(unsigned int vcpu_index, void *block_count)
     unsigned int core = board_this_core();
 
     (void)vcpu_index;
-    if (board_deterministic()) {
+    if (watched) {
         ledger_own(&ledger, board_instructions((unsigned int)(uintptr_t)block_count), core,
                    LEDGER_HYPERVISOR);
+        wait_for_room(core, ROOM_RECORDS);
     }
-    wait_for_room(core, ROOM_RECORDS);
 }
 
 static void on_idle(unsigned int vcpu_index, void *opaque)
@@ -107,12 +116,11 @@ static void on_idle(unsigned int vcpu_index, void *opaque)
 static void on_eret(unsigned int vcpu_index, void *opaque)
 {
     unsigned int core = board_this_core();
-    uint8_t vm = hyp_guest(core).vm;
 
     (void)vcpu_index;
     (void)opaque;
-    if (board_deterministic()) {
-        ledger_own(&ledger, board_instructions(0), core, vm < LEDGER_VMS ? vm : LEDGER_OTHER);
+    if (watched) {
+        ledger_own(&ledger, board_instructions(0), core, guest_owner(core));
     }
     hits_returned(core);
 }
@@ -152,17 +160,59 @@ void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size
     }
 }
 
-void hyp_save(struct ledger *saved)
+static unsigned int owner_now(unsigned int core)
 {
-    *saved = ledger;
+    uint32_t cpsr = (uint32_t)board_read(core, BOARD_CPSR);
+
+    if (!board_has_hyp()) {
+        return 0;
+    }
+    /* A core that has not started will do so in the hypervisor, wherever its registers are now. */
+    return hyp_mode(cpsr) || hyp_executed(core, 0) == 0 ? LEDGER_HYPERVISOR : guest_owner(core);
 }
 
-bool hyp_load(const struct ledger *saved)
+void hyp_watch(bool on)
 {
-    if (!ledger_is_sound(saved)) {
+    watched = on && board_deterministic();
+    for (unsigned int core = 0; core < board_cores(); core++) {
+        core_state[core].known = false;
+        if (board_deterministic()) {
+            ledger_own(&ledger, board_instructions(0), core, on ? owner_now(core) : LEDGER_UNKNOWN);
+        }
+    }
+}
+
+void hyp_count(void)
+{
+    counting = true;
+}
+
+bool hyp_counting(void)
+{
+    return counting;
+}
+
+bool hyp_records(void)
+{
+    const struct trace_control *control = board_ram(HV_TRACE_PA, sizeof(*control));
+
+    return board_deterministic() && board_has_hyp() && hits_recorded() && control != NULL &&
+           control->magic == TRACE_MAGIC && control->events != 0;
+}
+
+void hyp_save(struct hyp_state *saved)
+{
+    saved->ledger = ledger;
+    saved->counting = counting;
+}
+
+bool hyp_load(const struct hyp_state *saved)
+{
+    if (!ledger_is_sound(&saved->ledger)) {
         return false;
     }
-    ledger = *saved;
+    ledger = saved->ledger;
+    counting = saved->counting != 0;
     return true;
 }
 
@@ -177,5 +227,6 @@ void hyp_counters(struct channel_counters *counters)
         memcpy(counters[core].vm, spent, sizeof(counters[core].vm));
         counters[core].other = spent[LEDGER_OTHER];
         counters[core].hypervisor = spent[LEDGER_HYPERVISOR];
+        counters[core].uncounted = spent[LEDGER_UNKNOWN];
     }
 }

@@ -22,8 +22,8 @@ struct hyp_guest {
 /* Called once, when the board is there. */
 void hyp_start(void);
 
-/* At translation, in a vCPU thread: is this code in Hyp mode? */
-bool hyp_mode(unsigned int core);
+/* Is this the Hyp mode? */
+bool hyp_mode(uint32_t cpsr);
 
 /*
  * Have an instruction of the hypervisor call back if it is one that matters here. `place_in_block`
@@ -38,9 +38,21 @@ struct hyp_guest hyp_guest(unsigned int core);
 /* Instructions that a core has executed, as of the instruction `distance` before the block's end. */
 uint64_t hyp_executed(unsigned int core, unsigned int distance);
 
+/* From now on the ways are seen, or not any more. The machine stands still. */
+void hyp_watch(bool on);
+
+/* Whether they have to be: to count instructions for a client, to give the hypervisor room to record. */
+void hyp_count(void);
+bool hyp_counting(void);
+bool hyp_records(void);
+
 /* The counts so far, and those of a machine that was saved. False: they make no sense. */
-void hyp_save(struct ledger *saved);
-bool hyp_load(const struct ledger *saved);
+struct hyp_state {
+    struct ledger ledger;
+    uint32_t counting;
+};
+void hyp_save(struct hyp_state *saved);
+bool hyp_load(const struct hyp_state *saved);
 
 /* One for each core. */
 void hyp_counters(struct channel_counters *counters);

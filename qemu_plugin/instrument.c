@@ -62,6 +62,16 @@ void instrument_cancel_stops(void)
     stop_count = 0;
 }
 
+bool instrument_stop_waits(void)
+{
+    for (unsigned int i = 0; i < stop_count; i++) {
+        if (stops[i].waits) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void instrument_again(uint64_t pa)
 {
     const void *code = board_ram(pa, 2);
@@ -162,12 +172,14 @@ void instrument_block(const plugin_tb *tb)
     plugin_insn *last = qemu_plugin_tb_get_insn(tb, count - 1);
     uint64_t first_pa = insn_pa(qemu_plugin_tb_get_insn(tb, 0));
     uint64_t last_pa = insn_pa(last);
-    bool thumb = (board_read(core, BOARD_CPSR) & CPSR_T) != 0;
-    bool hyp = hyp_mode(core);
+    uint32_t cpsr = (uint32_t)board_read(core, BOARD_CPSR);
+    bool thumb = (cpsr & CPSR_T) != 0;
+    bool hyp = hyp_mode(cpsr);
     bool stop = is_stop_page(first_pa) || is_stop_page(last_pa);
+    bool ways = hyp && board_deterministic(); /* where guest time is host time nothing is counted */
     bool shadow = places_in_page(first_pa, CHANNEL_SHADOW) || places_in_page(last_pa, CHANNEL_SHADOW);
 
-    for (size_t i = hyp || stop || shadow ? 0 : count - 1; i < count; i++) {
+    for (size_t i = ways || stop || shadow ? 0 : count - 1; i < count; i++) {
         plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t pa = insn_pa(insn);
         struct site form = {
@@ -186,9 +198,9 @@ void instrument_block(const plugin_tb *tb)
         if (stop) {
             instrument_stops(insn, pa);
         }
-        if (hyp) {
+        if (ways) {
             hyp_instrument(insn, insn_code(insn, thumb), core, i, count);
-        } else if (i == count - 1) { /* HVC ends a block */
+        } else if (i == count - 1 && !hyp) { /* HVC ends a block */
             instrument_hvc(insn, pa, &form, insn_code(insn, thumb));
         }
     }

@@ -7,6 +7,7 @@
 #ifndef PLUGIN_INSTRUMENT_H
 #define PLUGIN_INSTRUMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "qemu_api.h"
@@ -16,6 +17,7 @@ void instrument_block(const plugin_tb *tb);
 /* Stop once at the next execution of this address. Returns 0, or -ENOSPC. */
 int instrument_stop_at(uint64_t pa);
 void instrument_cancel_stops(void);
+bool instrument_stop_waits(void);
 
 /* What was translated from this address is forgotten; it must be RAM. */
 void instrument_again(uint64_t pa);

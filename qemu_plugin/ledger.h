@@ -14,7 +14,8 @@
 #define LEDGER_VMS 8u
 #define LEDGER_OTHER LEDGER_VMS
 #define LEDGER_HYPERVISOR (LEDGER_VMS + 1u)
-#define LEDGER_OWNERS (LEDGER_VMS + 2u)
+#define LEDGER_UNKNOWN (LEDGER_VMS + 2u) /* nobody looked */
+#define LEDGER_OWNERS (LEDGER_VMS + 3u)
 
 struct ledger_core {
     uint64_t executed; /* in turns that are over */

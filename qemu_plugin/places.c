@@ -14,6 +14,7 @@ static struct place *by_id[IDS];
 static struct place *bucket[BUCKETS];
 /* Live places by mode in each class of pages: a filter for the translation of blocks. */
 static uint32_t in_pages[2][BUCKETS];
+static uint32_t live_places;
 
 /* Fibonacci hashing: the neighbours that code addresses are go to different buckets. */
 static uint32_t hash(uint64_t value)
@@ -94,6 +95,7 @@ int places_add(const struct channel_probe *spec, const struct trace_fetch *fetch
     place->next = *bucket_of(spec->pa);
     *bucket_of(spec->pa) = place;
     (*page_of(spec->pa, spec->mode))++;
+    live_places++;
     place->live = true;
     return 0;
 }
@@ -112,6 +114,7 @@ int places_remove(uint32_t id)
     }
     *at = place->next;
     (*page_of(place->spec.pa, place->spec.mode))--;
+    live_places--;
     place->live = false;
     return 0;
 }
@@ -119,6 +122,11 @@ int places_remove(uint32_t id)
 struct place *places_find(uint32_t id)
 {
     return id < IDS && by_id[id] != NULL && by_id[id]->live ? by_id[id] : NULL;
+}
+
+bool places_any(void)
+{
+    return live_places != 0;
 }
 
 bool places_in_page(uint64_t pa, enum channel_mode mode)

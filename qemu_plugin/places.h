@@ -35,6 +35,9 @@ int places_remove(uint32_t id);
 /* NULL: there is none that is live. */
 struct place *places_find(uint32_t id);
 
+/* Is there any that is live? */
+bool places_any(void);
+
 /* Is anything of this mode in the page of this physical address? */
 bool places_in_page(uint64_t pa, enum channel_mode mode);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The plugin's entry point: checks QEMU and the arguments, then hands over to clock.c for the time
- * and, if there is a channel, to instrument.c for what is to be seen.
+ * and, if there is a channel, to watch.c for what is to be seen.
  *
  * Whatever does not fit is refused here, with one line on standard error and a failed start of
  * QEMU, so that no run goes on with a clock other than the one asked for.
@@ -15,12 +15,12 @@
 #include "board.h"
 #include "channel.h"
 #include "clock.h"
-#include "decode.h"
 #include "hits.h"
+#include "hints.h"
 #include "hyp.h"
-#include "instrument.h"
 #include "qemu_api.h"
 #include "slices.h"
+#include "watch.h"
 
 int qemu_plugin_version = PLUGIN_API_VERSION;
 
@@ -34,9 +34,14 @@ static int refuse(const char *what, const char *detail)
     return 1;
 }
 
+/* A core alone yields to nobody. */
+static bool yields_matter(void)
+{
+    return args.quantum_ns != 0 && core_count > 1;
+}
+
 static void on_vcpu_init(qemu_plugin_id_t id, unsigned int vcpu_index)
 {
-    (void)id;
     (void)vcpu_index;
     if (started) {
         return;
@@ -44,6 +49,9 @@ static void on_vcpu_init(qemu_plugin_id_t id, unsigned int vcpu_index)
     started = true;
     if (clock_start(&args) != 0) {
         exit(refuse("quantum_ns needs a deterministic clock: ", "-icount shift=N,sleep=off"));
+    }
+    if (yields_matter()) {
+        hints_start(slices_yield);
     }
     if (args.channel == NULL) {
         return;
@@ -55,38 +63,8 @@ static void on_vcpu_init(qemu_plugin_id_t id, unsigned int vcpu_index)
         exit(refuse("channel needs quantum_ns in a deterministic clock", ""));
     }
     hyp_start();
+    watch_start(id);
     channel_serve();
-}
-
-/* Their encodings differ in the two instruction sets, so no word of one is a hint in the other. */
-static bool is_wait_hint(const plugin_insn *insn)
-{
-    uint8_t memory[4] = {0};
-    size_t bytes = qemu_plugin_insn_data(insn, memory, sizeof(memory));
-
-    return decode_is_wait_hint(decode_code(memory, bytes, false)) ||
-           decode_is_wait_hint(decode_code(memory, bytes, true));
-}
-
-static void on_wait_hint(unsigned int vcpu_index, void *opaque)
-{
-    (void)vcpu_index;
-    (void)opaque;
-    slices_yield();
-}
-
-static void on_translation(qemu_plugin_id_t id, plugin_tb *tb)
-{
-    /* Both end a block, so only its last instruction can be one. */
-    plugin_insn *insn = qemu_plugin_tb_get_insn(tb, qemu_plugin_tb_n_insns(tb) - 1);
-
-    (void)id;
-    if (core_count > 1 && args.quantum_ns != 0 && is_wait_hint(insn)) {
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_wait_hint, PLUGIN_NO_REGS, NULL);
-    }
-    if (args.channel != NULL) {
-        instrument_block(tb);
-    }
 }
 
 static void on_qemu_exit(qemu_plugin_id_t id, void *opaque)
@@ -104,6 +82,10 @@ static const char *missing_function(void)
     if (args.channel != NULL) {
         missing = missing != NULL ? missing : board_missing();
         missing = missing != NULL ? missing : channel_missing();
+        missing = missing != NULL ? missing : watch_missing();
+    }
+    if (yields_matter()) {
+        missing = missing != NULL ? missing : hints_missing();
     }
     return missing;
 }
@@ -150,18 +132,14 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     if (args.quantum_ns == 0 && args.stop_ns == 0 && args.channel == NULL) {
         return 0;
     }
+    core_count = (unsigned int)info->system.max_vcpus;
     missing = missing_function();
     if (missing != NULL) {
         return refuse("this QEMU does not export ", missing);
     }
-    core_count = (unsigned int)info->system.max_vcpus;
     if (args.channel != NULL && start_channel(id) != 0) {
         return 1;
     }
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
-    /* A core alone yields to nobody; a look at each block would make translation dearer. */
-    if ((args.quantum_ns != 0 && core_count > 1) || args.channel != NULL) {
-        qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
-    }
     return 0;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define CHANNEL_MAGIC 0x43505648u /* "HVPC" in memory order */
-#define CHANNEL_VERSION 1u
+#define CHANNEL_VERSION 2u
 #define CHANNEL_MAX_CLIENTS 4u
 #define CHANNEL_MAX_BYTES 0x10100u  /* of a message: 64 KiB of data and their header fit */
 #define CHANNEL_MAX_FETCHES 64u     /* of a probe: a record holds far fewer words */
@@ -31,6 +31,7 @@ enum channel_operation {
     CHANNEL_STOP_AT = 8,
     CHANNEL_COUNTERS = 9,
     CHANNEL_STATE = 10, /* bytes that mean nothing to a client: out if none come in */
+    CHANNEL_COUNT = 11, /* no payload: instructions are counted from now on, whatever is watched */
 };
 
 enum channel_status {
@@ -119,6 +120,7 @@ struct channel_counters {
     uint64_t vm[CHANNEL_COUNTER_VMS]; /* instructions in a guest, by its position */
     uint64_t other;                   /* in a guest whose VMID is not that of a known position */
     uint64_t hypervisor;              /* in Hyp mode */
+    uint64_t uncounted;               /* whoever's, while nothing was watched */
 };
 
 _Static_assert(sizeof(struct channel_header) == 8, "channel_header");
@@ -127,6 +129,6 @@ _Static_assert(sizeof(struct channel_value) == 16, "channel_value");
 _Static_assert(offsetof(struct channel_probe, pa) == 16, "channel_probe");
 _Static_assert(sizeof(struct channel_probe) == 40, "channel_probe");
 _Static_assert(sizeof(struct channel_counts) == 80, "channel_counts");
-_Static_assert(sizeof(struct channel_counters) == 80, "channel_counters");
+_Static_assert(sizeof(struct channel_counters) == 88, "channel_counters");
 
 #endif

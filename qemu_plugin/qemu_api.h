@@ -52,6 +52,7 @@ QEMU_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info
                                     char **argv);
 
 QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, plugin_vcpu_cb cb);
+/* NULL: no more. QEMU lets this be changed at any time. */
 QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, plugin_tb_cb cb);
 QEMU_EXPORT size_t qemu_plugin_tb_n_insns(const plugin_tb *tb);
 QEMU_EXPORT plugin_insn *qemu_plugin_tb_get_insn(const plugin_tb *tb, size_t index);
@@ -120,6 +121,19 @@ QEMU_WEAK void *qemu_add_vm_change_state_handler(qemu_state_cb cb, void *opaque)
 /* A core whose thread this is; NULL in the main loop. */
 QEMU_WEAK extern __thread qemu_cpu *current_cpu;
 QEMU_WEAK void cpu_exit(qemu_cpu *cpu); /* the core leaves guest code after this block */
+
+/* All code of all cores is forgotten: at once if one thread runs them, else before they go on. */
+QEMU_WEAK void tb_flush(qemu_cpu *cpu);
+
+/* What translated code calls for WFE and YIELD, and how QEMU's translator knows of it. */
+typedef void (*qemu_helper)(void *cpu_state);
+struct qemu_helper_info {
+    qemu_helper function; /* more follows */
+};
+QEMU_WEAK extern struct qemu_helper_info helper_info_wfe;
+QEMU_WEAK extern struct qemu_helper_info helper_info_yield;
+QEMU_WEAK void helper_wfe(void *cpu_state);
+QEMU_WEAK void helper_yield(void *cpu_state);
 
 /* Instructions that all cores have executed, with those of a core's slice as of its last update. */
 QEMU_WEAK int64_t icount_get_raw(void);

@@ -210,10 +210,21 @@ static void serve_counters(const uint8_t *payload, uint32_t bytes, struct reply 
     reply_with(reply, counters, board_cores() * sizeof(counters[0]));
 }
 
+static void serve_count(const uint8_t *payload, uint32_t bytes, struct reply *reply)
+{
+    (void)payload;
+    (void)bytes;
+    if (!board_deterministic()) {
+        reply_error(reply, CHANNEL_CANNOT, "only the deterministic clock counts instructions");
+        return;
+    }
+    hyp_count();
+}
+
 /* What QEMU's own saved state lacks. Only the very same plugin reads it. */
 struct state {
     struct slices_plan plan;
-    struct ledger ledger;
+    struct hyp_state hyp;
 };
 
 static void serve_state(const uint8_t *payload, uint32_t bytes, struct reply *reply)
@@ -227,13 +238,13 @@ static void serve_state(const uint8_t *payload, uint32_t bytes, struct reply *re
     if (bytes == 0) {
         memset(&state, 0, sizeof(state));
         slices_save(&state.plan);
-        hyp_save(&state.ledger);
+        hyp_save(&state.hyp);
         reply_with(reply, &state, sizeof(state));
         return;
     }
     if (bytes == sizeof(state)) {
         memcpy(&state, payload, sizeof(state));
-        if (slices_load(&state.plan) && hyp_load(&state.ledger)) {
+        if (slices_load(&state.plan) && hyp_load(&state.hyp)) {
             return;
         }
     }
@@ -256,6 +267,7 @@ static const struct operation known[] = {
     [CHANNEL_STOP_AT] = {"STOP_AT", true, sizeof(struct channel_address),
                          sizeof(struct channel_address), serve_stop_at},
     [CHANNEL_COUNTERS] = {"COUNTERS", false, 0, 0, serve_counters},
+    [CHANNEL_COUNT] = {"COUNT", true, 0, 0, serve_count},
     [CHANNEL_STATE] = {"STATE", true, 0, sizeof(struct state), serve_state},
 };
 

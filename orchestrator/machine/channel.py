@@ -136,11 +136,13 @@ class CoreCounters:
         vm: In guests, by the VM's position.
         other: In a guest whose VMID is not that of a position.
         hypervisor: In Hyp mode.
+        uncounted: Whoever's, while nothing was watched.
     """
 
     vm: tuple[int, ...]
     other: int
     hypervisor: int
+    uncounted: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,6 +316,15 @@ class PluginChannel:
         """
         await self._ask(Operation.STOP_AT, ADDRESS.pack(_NO_STOPS))
 
+    async def count(self) -> None:
+        """Has instructions counted from now on, also while there is no probe and no stop point.
+
+        Raises:
+            ChannelError: The machine runs, or the clock is not deterministic.
+            MachineError: QEMU is gone.
+        """
+        await self._ask(Operation.COUNT)
+
     async def counters(self) -> tuple[CoreCounters, ...]:
         """Instructions by core, exact to the instant of `time`.
 
@@ -329,6 +340,7 @@ class PluginChannel:
                 vm=tuple(row[:COUNTER_VMS]),
                 other=row[COUNTER_VMS],
                 hypervisor=row[COUNTER_VMS + 1],
+                uncounted=row[COUNTER_VMS + 2],
             )
             for row in COUNTERS.iter_unpack(reply)
         )

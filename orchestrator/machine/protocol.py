@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 MAGIC: Final = 0x4350_5648
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_BYTES: Final = 0x1_0100
 MAX_FETCHES: Final = 64
 MAX_PROBE_ID: Final = 0xFFFF
@@ -27,7 +27,7 @@ ADDRESS: Final = struct.Struct("<Q")
 PROBE: Final = struct.Struct("<IBBHIIQQQ")
 PROBE_ID: Final = struct.Struct("<I")
 COUNTS: Final = struct.Struct("<10Q")
-COUNTERS: Final = struct.Struct("<10Q")
+COUNTERS: Final = struct.Struct("<11Q")
 
 
 class Operation(enum.IntEnum):
@@ -43,3 +43,4 @@ class Operation(enum.IntEnum):
     STOP_AT = 8
     COUNTERS = 9
     STATE = 10
+    COUNT = 11

@@ -100,3 +100,44 @@ def test_a_traps_cost_and_the_guests_own_steps_fill_the_time(
         assert 0 <= spent - int(records["cost"].sum()) < 5000
 
     asyncio.run(act())
+
+
+async def run_some(board: Any) -> None:
+    """Lets the machine run, some 100,000 instructions at least."""
+    before = (await board.channel.time()).instructions
+    while (await board.channel.time()).instructions < before + 100_000:
+        await board.run_for(0.01)
+
+
+def test_what_nobody_watched_is_counted_as_such(board: Any, places_symbols: dict[str, int]) -> None:
+    """From a probe until it is removed each instruction has an owner, before and after it none."""
+
+    async def act() -> None:
+        async with board(places_toml(2)) as made:
+            await run_to_first_call(made, 10_000_000)
+            known = await made.channel.counters()
+            assert [core.uncounted for core in known] == [0, 0]
+            await run_some(made)
+            unwatched = await made.channel.counters()
+            assert [core.vm for core in unwatched] == [core.vm for core in known]
+            assert [core.hypervisor for core in unwatched] == [core.hypervisor for core in known]
+            va = places_symbols["place_0"]
+            await made.channel.add_probe(
+                PluginProbe(id=1, mode=ProbeMode.SHADOW, vm=0, pa=made.pa(0, va), limit=1)
+            )
+            await run_some(made)
+            assert (await made.channel.remove_probe(1)).hits > 0
+            watched = await made.channel.counters()
+            assert [core.uncounted for core in watched] == [core.uncounted for core in unwatched]
+            await made.channel.stop_at(made.pa(0, places_symbols["all_done"]))
+            await made.channel.cancel_stops()
+            await run_some(made)
+            after = await made.channel.counters()
+            now = await made.channel.time()
+        assert sum(core.vm[0] for core in watched) > sum(core.vm[0] for core in unwatched)
+        assert sum(core.uncounted for core in after) > sum(core.uncounted for core in watched) > 0
+        assert [core.vm for core in after] == [core.vm for core in watched]
+        total = sum(sum(core.vm) + core.hypervisor + core.uncounted for core in after)
+        assert total == now.instructions
+
+    asyncio.run(act())

@@ -104,12 +104,13 @@ def test_counters_account_for_every_instruction(board: Any) -> None:
         assert made.channel.abilities == (
             Ability.DETERMINISTIC | Ability.HAS_HYP | Ability.HAS_RING
         )
+        await made.channel.count()
         await made.run_to_stop()
         now = await made.channel.time()
         assert now.ns == 50_000_000
         counters = await made.channel.counters()
         assert sum(sum(core.vm) + core.hypervisor for core in counters) == now.instructions
-        assert [core.other for core in counters] == [0, 0]
+        assert [(core.other, core.uncounted) for core in counters] == [(0, 0)] * 2
         for core, counted in enumerate(counters):
             assert [ran > 10_000 for ran in counted.vm] == [vm == core for vm in range(8)]
             assert counted.hypervisor > 10_000

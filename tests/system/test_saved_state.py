@@ -44,10 +44,12 @@ def test_a_loaded_state_goes_on_as_if_nothing_had_been(
 
     async def run(name: str, **options: Any) -> tuple[Any, ...]:
         async with board(toml(cores), stop_ns=END_NS, name=name, **options) as made:
+            await made.channel.count()
             return await at_the_end(made)
 
     async def save() -> tuple[Any, ...]:
         async with board(toml(cores), stop_ns=END_NS, name="saved") as made:
+            await made.channel.count()
             await made.channel.stop_at(made.pa(1, rtos_symbols[HOOK]))
             await made.run_to_stop()
             assert (await made.channel.time()).ns < END_NS

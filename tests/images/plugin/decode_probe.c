@@ -22,9 +22,8 @@ int main(void)
         }
         struct code code = decode_code(memory, bytes, thumb != 0);
 
-        printf("%d %d %d %d %d %d\n", (int)decode_hvc(code), decode_is_eret(code),
-               decode_is_doorbell(code), decode_is_guest_switch(code), decode_is_wait_hint(code),
-               decode_is_wfi(code));
+        printf("%d %d %d %d %d\n", (int)decode_hvc(code), decode_is_eret(code),
+               decode_is_doorbell(code), decode_is_guest_switch(code), decode_is_wfi(code));
     }
     return 0;
 }
