@@ -7,18 +7,17 @@ told apart and refused by whoever asks for them.
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from orchestrator.errors import StorageError, UsageError
+from orchestrator.guest.types import Kind, Member, closest
 
 _TRANSPARENT: Final = frozenset(
     {
@@ -32,25 +31,6 @@ _NAMED: Final = _STRUCTS | {"DW_TAG_typedef", "DW_TAG_base_type", "DW_TAG_enumer
 _SIGNED: Final = frozenset({5, 6})
 _CHARS: Final = frozenset({6, 8})
 _POINTER_BYTES: Final = 4
-
-Kind = Literal["integer", "pointer", "struct", "array", "other"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A member of a structure or union.
-
-    Attributes:
-        name: Its name.
-        offset: In bytes from the structure's start.
-        type: What it is.
-        bit_field: Whether it has no address of its own.
-    """
-
-    name: str
-    offset: int
-    type: CType
-    bit_field: bool = False
 
 
 class CType:
@@ -163,7 +143,7 @@ class CType:
             raise UsageError(f"{self} has no members, so no {name!r}")
         found = self.members.get(name)
         if found is None:
-            raise UsageError(f"{self} has no member {name!r}{_closest(name, self.members)}")
+            raise UsageError(f"{self} has no member {name!r}{closest(name, self.members)}")
         return found
 
     def __str__(self) -> str:
@@ -246,7 +226,7 @@ class Dwarf:
         _, types = self._index
         die = types.get(name)
         if die is None:
-            raise UsageError(f"{self.path.name}: no type {name!r}{_closest(name, types)}")
+            raise UsageError(f"{self.path.name}: no type {name!r}{closest(name, types)}")
         return CType(self, die)
 
     def pointer_to(self, name: str) -> CType:
@@ -270,8 +250,3 @@ def _name(die: Any) -> str:
 def _number(die: Any, attribute: str, default: int = 0) -> int:
     found = die.attributes.get(attribute)
     return found.value if found is not None and isinstance(found.value, int) else default
-
-
-def _closest(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    return "; did you mean " + " or ".join(near) + "?" if near else ""

@@ -136,8 +136,14 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
 
 
 @cache
+def linux() -> RtosProfile:
+    """Linux, whose tasks are told in the same way."""
+    return load_profile(_FOLDER.parent / "linux.toml")
+
+
+@cache
 def profiles() -> tuple[RtosProfile, ...]:
-    """All kernels that are known."""
+    """All real-time kernels that are known."""
     return tuple(load_profile(path) for path in sorted(_FOLDER.glob("*.toml")))
 
 

@@ -30,6 +30,13 @@ _MOST_BYTES_EACH: Final = 64
 _CODE_TYPES: Final = frozenset("tTwW")
 _INIT_BOUNDS: Final = ("_sinittext", "_einittext")
 """Between them lies what runs once; its memory is then given away (free_initmem)."""
+_PAGE_OFFSET_MASK: Final = 0xF000_0000
+"""A kernel's text begins in the first 16 MiB of its linear map, at 2, 2.75 or 3 GiB."""
+
+
+def page_offset(symbols: SymbolTable) -> int:
+    """Where a Linux kernel's linear map begins: the virtual address of the first byte of RAM."""
+    return symbols.symbols[0].va & _PAGE_OFFSET_MASK
 
 
 def parse_kallsyms(image: bytes, *, source: str) -> tuple[tuple[int, str, str], ...]:

@@ -22,8 +22,8 @@ import numpy as np
 
 from orchestrator import records
 from orchestrator.errors import UsageError
-from orchestrator.guest.dwarf import CType, Dwarf
 from orchestrator.guest.symbols import SymbolTable
+from orchestrator.guest.types import CType, Types
 
 BASE_CPSR: Final = 16
 BASE_NONE: Final = 17
@@ -89,19 +89,19 @@ class Fetch:
         return out
 
 
-def compile_fetch(text: str, *, symbols: SymbolTable, dwarf: Dwarf | None, name: str = "") -> Fetch:
+def compile_fetch(text: str, *, symbols: SymbolTable, types: Types | None, name: str = "") -> Fetch:
     """Compiles one fetch argument.
 
     Args:
         text: As the module's docstring has it.
         symbols: Of the guest.
-        dwarf: Of the guest; None: types are not known.
+        types: Of the guest; None: they are not known.
         name: Used where the text gives none; "" makes one of the text.
 
     Raises:
         UsageError: It cannot be read, or not be done; the message says where and why.
     """
-    return _Parser(text, symbols, dwarf).fetch(name)
+    return _Parser(text, symbols, types).fetch(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +130,10 @@ class _Value:
 
 
 class _Parser:
-    def __init__(self, text: str, symbols: SymbolTable, dwarf: Dwarf | None) -> None:
+    def __init__(self, text: str, symbols: SymbolTable, types: Types | None) -> None:
         self._text = text
         self._symbols = symbols
-        self._dwarf = dwarf
+        self._types = types
         self._tokens: list[str] = []
         at = 0
         while at < len(text.rstrip()):
@@ -274,9 +274,9 @@ class _Parser:
         if not words or self._peek(at) != "*" or self._peek(at + 1) != ")":
             return None
         self._next += at + 2
-        if self._dwarf is None:
+        if self._types is None:
             raise self._error("this guest has no type information")
-        return self._dwarf.pointer_to(" ".join(words))
+        return self._types.pointer_to(" ".join(words))
 
     def _postfix(self, value: _Value) -> _Value:
         steps: dict[str, Callable[[_Value], _Value]] = {
@@ -374,7 +374,7 @@ class _Parser:
         return _Value(value=self._symbols.find(self._name()).va).at(0, None)
 
     def _variable(self, name: str) -> _Value:
-        kind = self._dwarf.variable(name) if self._dwarf is not None else None
+        kind = self._types.variable(name) if self._types is not None else None
         try:
             symbol = self._symbols.find(name)
         except UsageError as error:

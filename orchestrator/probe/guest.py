@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from orchestrator.config import ElfVm, VmConfig
 from orchestrator.errors import StorageError, UsageError
-from orchestrator.guest import rtos
+from orchestrator.guest import linux_tasks, rtos
 from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.symbols import Encoding, Symbol, SymbolTable
 from orchestrator.guest.symbols_elf import read_symbols
-from orchestrator.guest.symbols_kallsyms import read_kallsyms
+from orchestrator.guest.symbols_kallsyms import page_offset, read_kallsyms
+from orchestrator.guest.types import Types
+from orchestrator.images.kernel import text_offset_of_code
 from orchestrator.mmu import Mmu, TranslationFault
 
 _SCTLR_TE: Final = 30
@@ -61,20 +63,46 @@ class Guest:
         """
         if not self.is_linux:
             return read_symbols(self.image)
+        return read_kallsyms(self._image, source=self.name)
+
+    @cached_property
+    def types(self) -> Types | None:
+        """Its types; of a Linux kernel, which comes without, its tasks if they are known."""
+        return linux_tasks.task_types(self._function) if self.is_linux else Dwarf(self.image)
+
+    @cached_property
+    def profile(self) -> rtos.RtosProfile | None:
+        """The kernel that it is; None: none that is known, or one whose tasks are not."""
+        if self.is_linux:
+            return rtos.linux() if self.types is not None else None
+        return rtos.detect(self.symbols)
+
+    def has_current(self, va: int) -> bool:
+        """Whether the profile's `current` is the running task at a place."""
+        return not self.is_linux or linux_tasks.has_current(va, self.symbols)
+
+    def _function(self, name: str) -> tuple[int, bytes]:
+        """Address and code of a kernel's function, as the image has it; no code: none is found."""
+        symbol = self.symbols.get(name)
+        if symbol is None or self._image_va is None:
+            return 0, b""
+        at = symbol.va - self._image_va
+        return symbol.va, self._image[at : at + self.symbols.end_of(symbol) - symbol.va]
+
+    @property
+    def _image(self) -> bytes:
         try:
-            return read_kallsyms(self.image.read_bytes(), source=self.name)
+            return self.image.read_bytes()
         except OSError as error:
             raise StorageError(f"{self.image}: cannot be read: {error.strerror}") from error
 
     @cached_property
-    def dwarf(self) -> Dwarf | None:
-        """Its types; None: Debian's kernels come without."""
-        return None if self.is_linux else Dwarf(self.image)
-
-    @cached_property
-    def profile(self) -> rtos.RtosProfile | None:
-        """The RTOS that it is; None: none, or none that is known."""
-        return None if self.is_linux else rtos.detect(self.symbols)
+    def _image_va(self) -> int | None:
+        """Where a kernel's image begins; None: of one from before 5.11 it is not known."""
+        try:
+            return page_offset(self.symbols) + text_offset_of_code(self._image)
+        except StorageError:
+            return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from typing import Final
 from elftools.elf.elffile import ELFFile
 
 from orchestrator.config import Config, LinuxVm, VmConfig
+from orchestrator.guest.symbols_kallsyms import page_offset
 from orchestrator.images import sources
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
 from orchestrator.mmu import Mmu, Registers
 from orchestrator.probe.guest import Guest, View
-from orchestrator.probe.start import page_offset
 
 _PIECES = list[tuple[int, bytes]]
 _READ_MAX: Final = 1 << 24

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from orchestrator.errors import UsageError
-from orchestrator.guest.dwarf import CType, Dwarf
+from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.symbols_elf import read_symbols
+from orchestrator.guest.types import CType
 from orchestrator.mmu import ReadPhysical, Registers
 
 _FIELDS: Final = ("SCTLR", "TTBCR", "TTBR0", "TTBR1", "DACR")

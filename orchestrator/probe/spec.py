@@ -55,7 +55,7 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
     """
     vas = _addresses(probe, guest)
     user = tuple(
-        compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf) for text in probe.fetch
+        compile_fetch(text, symbols=guest.symbols, types=guest.types) for text in probe.fetch
     )
     out = []
     for va in vas:
@@ -64,7 +64,11 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
         is_switch = profile is not None and label == profile.switch_at
         role = "switch" if is_switch else _role(guest.profile, label)
         ready = _ready_set(guest, guest.profile) if role == READY else ()
-        fetches = (*ready, *_task_fetches(guest, profile, is_switch=is_switch), *user)
+        tasks = _task_fetches(guest, profile, va, is_switch=is_switch)
+        if guest.is_linux:  # it traces its switches itself; an RTOS's are read by these names
+            role, named = "", {each.name for each in user}
+            tasks = tuple(each for each in tasks if each.name not in named)
+        fetches = (*ready, *tasks, *user)
         _check_fetches(fetches, f"{probe.vm}:{label}")
         name = probe.name if probe.name and len(vas) == 1 else f"{probe.vm}:{label}"
         out.append(Wanted(config=probe, name=name, label=label, va=va, role=role, fetches=fetches))
@@ -76,7 +80,7 @@ def possible(fetches: Iterable[str], guest: Guest) -> tuple[str, ...]:
     out = []
     for text in fetches:
         with contextlib.suppress(UsageError):
-            compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf)
+            compile_fetch(text, symbols=guest.symbols, types=guest.types)
             out.append(text)
     return tuple(out)
 
@@ -92,7 +96,7 @@ def _role(profile: RtosProfile | None, label: str) -> str:
 def _ready_set(guest: Guest, profile: RtosProfile | None) -> tuple[Fetch, ...]:
     if profile is None or profile.ready_set is None:
         return ()
-    return (compile_fetch(profile.ready_set, symbols=guest.symbols, dwarf=guest.dwarf, name=READY),)
+    return (compile_fetch(profile.ready_set, symbols=guest.symbols, types=guest.types, name=READY),)
 
 
 def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
@@ -133,9 +137,9 @@ def _addresses(probe: ProbeConfig, guest: Guest) -> tuple[int, ...]:
 
 
 def _task_fetches(
-    guest: Guest, profile: RtosProfile | None, *, is_switch: bool
+    guest: Guest, profile: RtosProfile | None, va: int, *, is_switch: bool
 ) -> tuple[Fetch, ...]:
-    if profile is None:
+    if profile is None or not (is_switch or guest.has_current(va)):
         return ()
     if not is_switch:
         return _facts(guest, profile, "task", profile.current, _TASK_FACTS)
@@ -152,7 +156,7 @@ def _facts(
         f"{prefix}_{key}": profile.of_task(pointer, key) for key in keys if key in profile.task
     }
     return tuple(
-        compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf, name=name)
+        compile_fetch(text, symbols=guest.symbols, types=guest.types, name=name)
         for name, text in texts.items()
     )
 

@@ -13,16 +13,13 @@ from elftools.elf.elffile import ELFFile
 
 from orchestrator.config import Config, LinuxVm
 from orchestrator.errors import UsageError
-from orchestrator.guest.symbols import SymbolTable
+from orchestrator.guest.symbols_kallsyms import page_offset
 from orchestrator.machine.board import Layout, VmLayout
 from orchestrator.probe.guest import Guest, find_guest
 from orchestrator.probe.spec import address
 
 LINUX_READY: Final = "ksys_sync"
 """Linux's init calls sync() once, right before it says that user space is up."""
-
-_PAGE_OFFSET_MASK: Final = 0xF000_0000
-"""A kernel's text begins in the first 16 MiB of its linear map, at 2, 2.75 or 3 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +69,6 @@ def place_point(text: str, layout: Layout, guests: Mapping[str, Guest]) -> Start
     if isinstance(vm.config, LinuxVm):
         return StartPoint(text=text, pa=va - page_offset(guest.symbols) + vm.ram_pa)
     return StartPoint(text=text, pa=_pa(vm, _loaded_at(guest, va)))
-
-
-def page_offset(symbols: SymbolTable) -> int:
-    """Where a Linux kernel's linear map begins: the virtual address of the first byte of RAM."""
-    return symbols.symbols[0].va & _PAGE_OFFSET_MASK
 
 
 def _loaded_at(guest: Guest, va: int) -> int:

@@ -138,7 +138,7 @@ class Guest:
 
     def fetch(self, *texts: str, **registers: int) -> Any:
         """The record that the observers would make."""
-        compiled = [compile_fetch(t, symbols=self.symbols, dwarf=self.dwarf) for t in texts]
+        compiled = [compile_fetch(t, symbols=self.symbols, types=self.dwarf) for t in texts]
         programs = np.concatenate([each.packed() for each in compiled])
         record = np.zeros(1, records.RECORD)
         names = [f"r{i}" for i in range(13)] + ["sp", "lr", "pc", "cpsr", "none", "tpidruro"]
@@ -158,7 +158,7 @@ class Guest:
     def one(self, text: str, **registers: int) -> Any:
         """The value of one fetch as its type says; None: not mapped."""
         record = self.fetch(text, **registers)
-        compiled = compile_fetch(text, symbols=self.symbols, dwarf=self.dwarf)
+        compiled = compile_fetch(text, symbols=self.symbols, types=self.dwarf)
         if int(record["valid"]) != (1 << compiled.words) - 1:
             assert not record["word"].any()
             return None
@@ -242,7 +242,7 @@ def test_an_address_that_is_not_mapped_is_marked_and_does_not_hide_the_next(gues
 
 def test_names_and_words(guest: Guest) -> None:
     def named(text: str) -> tuple[str, int, str]:
-        each = compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf)
+        each = compile_fetch(text, symbols=guest.symbols, types=guest.dwarf)
         return each.name, each.words, each.type
 
     assert named("prio=OSTCBCur->OSTCBPrio") == ("prio", 1, "u8")
@@ -281,14 +281,14 @@ def test_names_and_words(guest: Guest) -> None:
 )
 def test_a_wrong_fetch_is_refused_with_the_reason(guest: Guest, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        compile_fetch(text, symbols=guest.symbols, dwarf=guest.dwarf)
+        compile_fetch(text, symbols=guest.symbols, types=guest.dwarf)
 
 
 def test_a_guest_without_types_still_has_registers_and_memory(guest: Guest) -> None:
-    each = compile_fetch("one:u8", symbols=guest.symbols, dwarf=None)
+    each = compile_fetch("one:u8", symbols=guest.symbols, types=None)
     assert (each.value, each.offsets, each.bytes) == (guest.va("one"), (0,), 1)
     with pytest.raises(UsageError, match="has no type information"):
-        compile_fetch("((OS_TCB *)%r0)->x", symbols=guest.symbols, dwarf=None)
+        compile_fetch("((OS_TCB *)%r0)->x", symbols=guest.symbols, types=None)
 
 
 # RTOS profiles: files only, no code.

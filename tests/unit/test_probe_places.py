@@ -219,7 +219,7 @@ def test_probes_that_fetch_the_same_share_their_programs(elf: Path) -> None:
     table = FetchTable(ram)
 
     def fetches(*texts: str) -> list[Any]:
-        return [compile_fetch(t, symbols=guest.symbols, dwarf=guest.dwarf) for t in texts]
+        return [compile_fetch(t, symbols=guest.symbols, types=guest.types) for t in texts]
 
     pair, other = fetches("%r0", "far[1]"), fetches("%r2")
     assert (table.take(pair), table.take(other), table.take(pair), table.take([])) == (0, 2, 0, 0)
