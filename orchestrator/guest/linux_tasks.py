@@ -44,6 +44,7 @@ _SLEEPS: Final = (
 )
 _ENTRY: Final = ("__entry_text_start", "__entry_text_end")
 _VECTORS_VA: Final = 0xFFFF_0000
+_USER_HELPERS: Final = range(0xFFFF_0F60, 0xFFFF_1000)
 _MODULES_BYTES: Final = 16 << 20  # below the linear map
 
 ReadCode = Callable[[str], tuple[int, bytes]]
@@ -144,8 +145,15 @@ def has_current(va: int, symbols: SymbolTable) -> bool:
     """
     start, end = (symbols.get(name) for name in _ENTRY)
     on_the_way = start is not None and end is not None and start.va <= va < end.va
-    lowest = page_offset(symbols) - _MODULES_BYTES
-    return lowest <= va < _VECTORS_VA and not on_the_way
+    return va < _VECTORS_VA and not on_the_way and not is_user(va, symbols)
+
+
+def is_user(va: int, symbols: SymbolTable) -> bool:
+    """Whether code at an address runs in User mode: a program's, or a helper of the kernel's.
+
+    The helpers are in the vectors' page (kernel: `Documentation/arm/kernel_user_helpers.rst`).
+    """
+    return va < page_offset(symbols) - _MODULES_BYTES or va in _USER_HELPERS
 
 
 def task_offsets(read: ReadCode) -> dict[str, int] | None:

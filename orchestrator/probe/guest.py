@@ -81,6 +81,10 @@ class Guest:
         """Whether the profile's `current` is the running task at a place."""
         return not self.is_linux or linux_tasks.has_current(va, self.symbols)
 
+    def is_user(self, va: int) -> bool:
+        """Whether code at an address is known to run in User mode (PL0)."""
+        return self.is_linux and linux_tasks.is_user(va, self.symbols)
+
     def _function(self, name: str) -> tuple[int, bytes]:
         """Address and code of a kernel's function, as the image has it; no code: none is found."""
         symbol = self.symbols.get(name)

@@ -22,6 +22,7 @@ from orchestrator.probe.spec import GONE, Wanted
 _NEAR_BYTES: Final = 64
 _NEAREST: Final = 2
 _TOLD: Final = 20
+_USER_MODE: Final = "runs in user mode, where an HVC is an undefined instruction; use mode=shadow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,8 @@ def disassemble(code: Code) -> str:
 def _look(view: View, va: int, *, hvc: bool) -> tuple[Code, int, Operation | None] | str:
     if va in view.guest.symbols.init:
         return GONE
+    if hvc and view.guest.is_user(va):
+        return _USER_MODE
     try:
         code = view.code(va)
         around, at = view.around(va)
