@@ -164,7 +164,12 @@ class Supervisor:
         self._end_phase()
         if not self._outcome.done() and failure is not None:
             raise failure
-        ending = await self._outcome
+        try:
+            ending = await self._outcome
+        except Interrupted as error:
+            # Only now has everything been taken that the guests said before the signal.
+            error.details = self._details(None)
+            raise
         self._check_logs()
         return ending
 
@@ -423,7 +428,7 @@ class Supervisor:
         """The user's signal ends the run in order. Call it in the event loop."""
         name = signal.Signals(number).name
         message = f"interrupted by {name} in phase {self._phase!r}; all was stopped"
-        self._fail(Interrupted(message, signal_number=number, details=self._details(None)))
+        self._fail(Interrupted(message, signal_number=number))
 
     async def _drain(self) -> None:
         """Takes what is left in the sockets of a QEMU that has ended."""
