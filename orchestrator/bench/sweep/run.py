@@ -73,7 +73,13 @@ def processes(count: int) -> MakeExecutor:
     def make() -> Iterator[Executor]:
         # Fresh interpreters: nothing that this process has open is inherited.
         context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
+        try:
+            executor = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker)
+        except OSError as error:
+            # The names of POSIX semaphores are files there.
+            raise MachineError(
+                f"no worker processes: {error.strerror}; may you write to /dev/shm?"
+            ) from error
         try:
             yield executor
         except BaseException:
