@@ -320,6 +320,7 @@ class Observer:
 
     async def _finish(self) -> None:
         faults: list[str] = []
+        gone = False
         async with self._open:
             if not self._attached:
                 return
@@ -330,9 +331,12 @@ class Observer:
                     await self._pull()
                 await self._take_away(faults)
             except MachineError as error:
-                faults.append(f"what the probes counted is lost: {error.message}")
+                gone = True
+                faults.append(f"what the probes counted is taken from the records: {error.message}")
             # The machine stands still or is gone: what is in the rings now is all there will be.
             streams = await asyncio.to_thread(self._reader.finish)
+            if gone:
+                self._ledger.count_records({each: streams[each].path for each in streams})
             lost = {name: each.lost for name, each in streams.items() if each.lost}
             if lost:
                 faults.append(f"records were lost: {lost}")

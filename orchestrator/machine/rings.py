@@ -35,6 +35,9 @@ from orchestrator.records import (
     VERSION,
 )
 
+PLUGIN_RING: Final = "plugin-"
+"""Of the plugin's rings' names; the core comes behind it."""
+
 _SHORTEST_NAP_S: Final = 0.0005
 _LONGEST_NAP_S: Final = 0.008
 """A ring lasts twice as long at a million records a second."""
@@ -97,7 +100,7 @@ def plugin_rings(path: Path, cores: int) -> list[Ring]:
         if not _is_ring(header) or int(header["capacity"][0]) != capacity:
             raise MachineError(f"{path}: no ring of core {core} in it; rebuild the plugin")
         records = np.frombuffer(memory, RECORD, capacity, start + RING_HEADER_BYTES)
-        rings.append(Ring(name=f"plugin-{core}", header=header, records=records))
+        rings.append(Ring(name=f"{PLUGIN_RING}{core}", header=header, records=records))
     return rings
 
 

@@ -75,11 +75,13 @@ class Hits:
         cpu: Hits on each core, as the plugin saw them.
         recorded: Those that were recorded.
         hypervisor: Hits on each core, as the hypervisor saw them; None: a shadow probe.
+        of_records: The plugin is gone, and `cpu` is the number of its records.
     """
 
     cpu: tuple[int, ...]
     recorded: int
     hypervisor: tuple[int, ...] | None
+    of_records: bool = False
 
     @property
     def total(self) -> int:
@@ -295,6 +297,19 @@ class Probes:
             raise UsageError(f"no probe {number}")
         each = self.placed[number]
         return self._hits(each, await self._channel.probe_counts(number))
+
+    def hits_of_records(self, number: int, cpu_records: Sequence[int]) -> Hits:
+        """What a probe has counted where the plugin is gone: the hypervisor's table is not.
+
+        Args:
+            number: The probe's id.
+            cpu_records: Its records that the plugin has left, by core.
+        """
+        counts = tuple(cpu_records)
+        hypervisor = None
+        if self.placed[number].place.displaced is not None:
+            hypervisor = self._table.hits(number)[: len(counts)]
+        return Hits(cpu=counts, recorded=sum(counts), hypervisor=hypervisor, of_records=True)
 
     def _hits(self, placed: Placed, counts: ProbeCounts) -> Hits:
         hypervisor = None

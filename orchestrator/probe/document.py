@@ -28,6 +28,8 @@ def document(
         out |= {"hits": list(hits.cpu), "recorded": hits.recorded, "removed": removed}
         if hits.hypervisor is not None:
             out["hypervisor_hits"] = list(hits.hypervisor)
+        if hits.of_records:
+            out["of_records"] = True
     return out
 
 

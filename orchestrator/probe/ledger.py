@@ -6,12 +6,17 @@ whoever owns the run writes it to a file.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from orchestrator.machine.rings import PLUGIN_RING, read_stream
 from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, profiles_of
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.place import Refusal
+from orchestrator.records import Kind
 
 
 class Ledger:
@@ -41,6 +46,22 @@ class Ledger:
     def count(self, placed: Placed, hits: Hits) -> None:
         """That probe has counted so much, and counts no more."""
         self._counted[placed.id] = (placed, hits)
+
+    def count_records(self, streams: Mapping[str, Path]) -> None:
+        """The machine is gone, so nobody can be asked: what is in place has counted its records.
+
+        Args:
+            streams: By its ring's name, each complete stream file; the plugin's are looked at.
+        """
+        names = sorted(name for name in streams if name.startswith(PLUGIN_RING))
+        counts = []
+        for name in names:
+            records = read_stream(streams[name])
+            ids = records["id"][records["kind"] == Kind.PROBE]
+            counts.append(np.bincount(ids, minlength=1))
+        for number, placed in self._probes.placed.items():
+            by_core = [int(each[number]) if number < len(each) else 0 for each in counts]
+            self.count(placed, self._probes.hits_of_records(number, by_core))
 
     def document(self, placed: Placed, hits: Hits | None = None) -> dict[str, Any]:
         """One probe, as it is now."""
