@@ -87,6 +87,7 @@ def _bench(args: argparse.Namespace) -> int:
         raise UsageError("--config and --bench are needed; --list shows what there is")
     benches = _chosen_benches(args.bench, known)
     variants = [VARIANTS[_known(name, VARIANTS, "variant")] for name in args.variants]
+    _check_limits(args.limit, benches, variants)
     pairs = _pairs(loaded, benches, variants)
     out = _directory(args.out, loaded.path)
     results, failures = _measure(loaded, pairs, out)
@@ -130,6 +131,22 @@ def _chosen_benches(words: Sequence[str], known: "dict[str, Benchmark]") -> "tup
     for word in words:
         names += groups.get(word) or [_known(word, [*known, *groups], "benchmark")]
     return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def _check_limits(
+    limits: "Iterable[Limit]", benches: "Iterable[Benchmark]", variants: "Iterable[Variant]"
+) -> None:
+    """A limit for what is not measured would always hold."""
+    from orchestrator.bench.model import REFERENCE
+
+    benched, observed = ([each.name for each in group] for group in (benches, variants))
+    for limit in limits:
+        if limit.variant not in observed:
+            raise UsageError(f"--limit {limit.variant}: not measured; it is not among --variants")
+        if limit.bench is not None and limit.bench not in benched:
+            raise UsageError(f"--limit {limit.bench}: not measured; it is not among --bench")
+        if REFERENCE not in observed:
+            raise UsageError(f"--limit is against the variant {REFERENCE}; add it to --variants")
 
 
 def _pairs(

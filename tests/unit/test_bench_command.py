@@ -29,6 +29,9 @@ def write(folder: Path, text: str) -> str:
         (["--bench", "context1", "--variants", "hcv"], 'did you mean "hvc"?'),
         (["--bench", "rtos-switch", "--variants", "event"], "a tracer of Linux's own"),
         (["--bench", "context1", "--limit", "hvc"], "write it as"),
+        (["--bench", "context1", "--variants", "none", "--limit", "hvc=1%"], "among --variants"),
+        (["--bench", "context1", "--limit", "pipe:none=1%"], "among --bench"),
+        (["--bench", "pipe", "--variants", "hvc", "--limit", "hvc=1%"], "add it to --variants"),
     ],
 )
 def test_what_cannot_run_is_told_at_once(
