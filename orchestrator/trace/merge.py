@@ -75,9 +75,13 @@ def merge_run(run: Path) -> Timeline:
     """
     try:
         document = json.loads((run / RUN_JSON).read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{run}: is not the directory of a run that has ended: {error}") from error
-    config = document["config"]
+        config = document["config"]
+    except OSError as error:
+        raise UsageError(
+            f"{run}: is not the directory of a run that has ended: {RUN_JSON}: {error.strerror}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{run / RUN_JSON}: is damaged: {error}") from error
     vms = [
         Vm(name=each["name"], is_linux="kernel" in each, cores=tuple(each["pin"]))
         for each in config["vms"]
