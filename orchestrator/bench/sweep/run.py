@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Final
 
 from orchestrator.bench.sweep.book import Book
@@ -23,8 +24,9 @@ from orchestrator.errors import MachineError, MissingToolError
 
 _WORKER_DEATHS: Final = 3
 """How often in a row, without a job done between, worker processes may die."""
-_CONNECT_S: Final = 10.0
+_CONNECT_S: Final = 30.0
 _WIND_UP_S: Final = 5.0
+_WIND_UP_LIMIT_S: Final = 60.0
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 
@@ -85,13 +87,23 @@ def processes(count: int) -> MakeExecutor:
         except BaseException:
             # The jobs that run end as after Ctrl-C: QEMU stopped, run directory removed.
             executor.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
+            _end(multiprocessing.active_children())
             raise
         finally:
             executor.shutdown()
 
     return make
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    """Has workers wind up their jobs, and returns when they are gone: others may come then."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(_WIND_UP_LIMIT_S)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 def _begin_worker() -> None:
