@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.images import debian
 from orchestrator.images.store import Store
 
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 # trace-cmd of the guest's own architecture, and what it is linked with.
 PACKAGES = {
     "trace-cmd": ("usr/bin/trace-cmd",),

@@ -21,7 +21,7 @@ def install(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert compiler is not None, f"install {request.param}"
     folder = tmp_path_factory.mktemp("install")
     subprocess.run(
-        ("make", "-s", "-C", PLUGIN, f"CC={compiler}", f"O={folder}"), check=True, timeout=100
+        ("make", "-s", "-C", PLUGIN, f"CC={compiler}", f"O={folder}"), check=True, timeout=400
     )
     program = folder / "install_probe"
     subprocess.run(

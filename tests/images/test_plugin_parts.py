@@ -40,7 +40,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def passes(program: Path) -> None:
-    end = subprocess.run([program], capture_output=True, text=True, timeout=100, check=False)
+    end = subprocess.run([program], capture_output=True, text=True, timeout=400, check=False)
     assert (end.returncode, end.stderr) == (0, "")
 
 

@@ -62,7 +62,7 @@ def feed(program: Path, ring_file: Path) -> Iterator[Feed]:
 
 def go(process: subprocess.Popen[str]) -> None:
     """Returns when the writer has written all; it only can if somebody takes them."""
-    process.communicate("go\n", timeout=60)
+    process.communicate("go\n", timeout=400)
     assert process.returncode == 0
 
 

@@ -5,6 +5,7 @@ Their own checks hold results against known ones (the number of primes, CRC-32's
 residue, a transform and back), so a program that ends with 0 has computed rightly.
 """
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -26,7 +27,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(built: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (built / name, *arguments), capture_output=True, text=True, check=False, timeout=60
+        (built / name, *arguments), capture_output=True, text=True, check=False, timeout=400
     )
 
 
@@ -74,6 +75,6 @@ def test_a_timed_program_runs_as_often_as_wanted_and_must_not_fail(
 
 
 def test_the_script_checks_its_own_work_and_leaves_nothing(tmp_path: Path) -> None:
-    before = set(Path("/tmp").glob("script.*"))  # noqa: S108 -- where the script works
-    subprocess.run(("sh", WORKLOADS / "script.sh"), check=True, cwd=tmp_path, timeout=60)
-    assert set(Path("/tmp").glob("script.*")) == before  # noqa: S108
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # /tmp is everybody's
+    subprocess.run(("sh", WORKLOADS / "script.sh"), check=True, env=environment, timeout=400)
+    assert list(tmp_path.iterdir()) == []

@@ -175,12 +175,12 @@ def boot(folder: Path, toml: str) -> dict[str, str]:
     end = subprocess.run(
         (
             *(sys.executable, "-m", "orchestrator.cli", "boot", "--until", "ready"),
-            *("--timeout-ready", "60"),
+            *("--timeout-ready", "700"),
             *("--config", folder / "test.toml", "--out", folder / "run"),
         ),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=800,
         check=False,
     )
     assert end.returncode == 0, end.stderr

@@ -24,7 +24,7 @@ from orchestrator.records import HV_TRACE_RING_RECORDS, Kind
 
 pytestmark = pytest.mark.system
 
-HOST_LIMIT_S = 120
+HOST_LIMIT_S = 800
 ROUNDS = 4000
 RECORD = 4  # TRACE_PROBE_RECORD
 FIRST_ID = 100

@@ -23,7 +23,7 @@ def start(folder: Path, arguments: str, *options: str) -> subprocess.CompletedPr
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pace import slowness
 
 from orchestrator import cli, config, session
 from orchestrator.config.probes import parse_probe
@@ -31,7 +32,7 @@ from orchestrator.session import BootResult
 
 pytestmark = pytest.mark.system
 
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [1]\n'
 LINUX = '[vm.linux]\ntype = "linux"\nkernel = "{kernel}"\nram = "128M"\npin = [0]\n'
 
@@ -130,7 +131,7 @@ def test_walks_and_symbols_are_those_of_qemu_and_of_the_guest(
             began = time.process_time()
             for symbol in symbols:
                 mmu.translate(symbol.va)
-            assert time.process_time() - began < 1.0
+            assert time.process_time() - began < slowness()
 
     monkeypatch.setattr(session, "Observer", Checking)
     _, heard = run(
@@ -376,15 +377,30 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
             return Answer(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
         try:
-            deadline = time.monotonic() + HOST_LIMIT_S
-            while "linux: ready" not in (tmp_path / "boot.log").read_text():
-                assert boot.poll() is None, (tmp_path / "boot.log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+
+            def is_ready() -> bool:
+                told = (tmp_path / "boot.log").read_text()
+                assert boot.poll() is None, told
+                return "linux: ready" in told
+
+            until(is_ready)
             yield ask
         finally:
             boot.terminate()
-            boot.wait(60)
+            boot.wait(HOST_LIMIT_S)
+
+
+def hits(live: Callable[..., Answer]) -> dict[int, list[int]]:
+    """What each probe has counted so far, by core."""
+    return {each["id"]: each["hits"] for each in json.loads(live("probe", "list", "--json").stdout)}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for what stays once it is so."""
+    deadline = time.monotonic() + HOST_LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
 
 
 def test_probes_come_and_go_in_a_running_system(
@@ -397,11 +413,12 @@ def test_probes_come_and_go_in_a_running_system(
     again = live("probe", "add", "rtos:OSTimeTick mode=shadow")
     assert again.returncode == 1
     assert f"probe {numbers[0]} (rtos:OSTimeTick) is there already" in again.stderr
-    time.sleep(0.5)
+    until(lambda: hits(live)[int(numbers[0])][1] > 10)
     # An HVC while it is hit, at any instant of the host.
     here = live("probe", "add", "--json", "rtos:OSIntExit")
     assert here.returncode == 0, here.stderr
     (placed,) = json.loads(here.stdout)["placed"]
+    until(lambda: hits(live)[placed["id"]][1] > 0)
     gone = live("probe", "remove", "--json", str(placed["id"]))
     assert gone.returncode == 0, gone.stderr
     assert json.loads(gone.stdout)[0]["hits"][1] > 0

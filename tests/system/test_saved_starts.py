@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 CONFIG = """
 [machine]
 cores = 2

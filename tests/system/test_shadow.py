@@ -64,8 +64,10 @@ async def state_of(board: Any) -> Any:
     )
 
 
-def test_a_watched_run_is_the_same_run(board: Any, rtos_functions: dict[str, int]) -> None:
-    """Every function of both guests is watched, from instants that the host's clock chooses on."""
+def test_a_watched_run_is_the_same_run(
+    board: Any, rtos_functions: dict[str, int], rtos_symbols: dict[str, int]
+) -> None:
+    """Every function of both guests is watched, each guest's from a task switch of its own on."""
 
     async def run_watched() -> Any:
         async with board(GUESTS, stop_ns=END_NS, name="watched") as made:
@@ -74,7 +76,9 @@ def test_a_watched_run_is_the_same_run(board: Any, rtos_functions: dict[str, int
             reader.start()
             try:
                 for vm in range(2):
-                    await made.run_for(0.02)
+                    # Not after some host time: the guests could be at their end by then.
+                    await made.channel.stop_at(made.pa(vm, rtos_symbols["OSTaskSwHook"]))
+                    await made.run_to_stop()
                     for number, va in enumerate(rtos_functions.values()):
                         await made.channel.add_probe(
                             PluginProbe(

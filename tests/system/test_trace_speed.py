@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 EVENTS = 1_000_000
 MAX_BYTES_OF_10_MILLION = 4 << 30
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 
 # In a process of its own, so that its memory can be told.
 WORK = """

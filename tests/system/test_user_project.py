@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 PROJECT = Path(__file__).parents[2] / "examples" / "user_project"
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 ON_ITS_OWN_CORE = "pin = [1]"
 BEHIND_LINUX = "pin = [0]\npriority = 50"
 

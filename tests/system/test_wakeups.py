@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
-HOST_LIMIT_S = 240
+HOST_LIMIT_S = 800
 COMMANDS_S = 60
 CONFIG = """
 [machine]

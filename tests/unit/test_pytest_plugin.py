@@ -16,7 +16,7 @@ def outcome(folder: Path, test: str, ini: str = "") -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
         check=False,
     )
     return f"{end.returncode}: {end.stdout}{end.stderr}"

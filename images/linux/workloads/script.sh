@@ -3,7 +3,7 @@
 # What a shell script typically does: files, pipes, and a process for each small thing. UnixBench's
 # "Shell Scripts" tests run a script of this kind, one or eight copies at a time.
 set -eu
-work=/tmp/script.$$
+work=${TMPDIR:-/tmp}/script.$$
 mkdir "$work"
 cd "$work"
 
