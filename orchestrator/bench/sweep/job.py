@@ -112,11 +112,11 @@ def run_task(task: Task) -> Outcome:
     try:
         result = _run(task, place / "run")
     except Interrupted:
-        shutil.rmtree(place, ignore_errors=True)
         raise
     except OrchestrateError as failure:
         error = "\n".join((failure.message, *failure.details, *_keep(place / "run", task)))
-    shutil.rmtree(place, ignore_errors=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     return Outcome(key=task.key, result=result, error=error, host_s=time.monotonic() - began_s)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Final, cast
 
 from orchestrator.bench.sweep.book import Book
 from orchestrator.bench.sweep.job import Outcome, Task, run_task
@@ -27,6 +28,7 @@ _WORKER_DEATHS: Final = 3
 _CONNECT_S: Final = 30.0
 _WIND_UP_S: Final = 5.0
 _WIND_UP_LIMIT_S: Final = 60.0
+_WIND_UP_LOOK_S: Final = 1.0
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 
@@ -97,18 +99,21 @@ def processes(count: int) -> MakeExecutor:
 
 def _end(workers: Sequence[BaseProcess]) -> None:
     """Has workers wind up their jobs, and returns when they are gone: others may come then."""
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.join(_WIND_UP_LIMIT_S)
-        if worker.is_alive():
-            worker.kill()
-            worker.join()
+    left = {each.sentinel: each for each in workers}
+    deadline = time.monotonic() + _WIND_UP_LIMIT_S
+    while left:
+        late = time.monotonic() > deadline
+        for worker in left.values():
+            # More than once: a job at its very end takes no notice, and its worker waits for another.
+            (worker.kill if late else worker.terminate)()
+        for sentinel in wait([*left], _WIND_UP_LOOK_S):
+            left.pop(cast("int", sentinel), None)
 
 
 def _begin_worker() -> None:
     """A worker leaves interruptions to its parent, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -120,6 +125,11 @@ def _begin_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _leave(number: int, _frame: object) -> None:
+    """Between a job's run and its worker's end there is something to be tidied up, too."""
+    raise SystemExit(128 + number)
 
 
 def dask(address: str) -> MakeExecutor:
