@@ -105,7 +105,9 @@ bool guest_pa(const struct vm *vm, uint32_t va, enum guest_access how, uint32_t 
 
 /*
  * True if the access must be aligned: by SCTLR, or because it is to device memory. Short descriptors
- * leave the latter unpredictable (A3.2.1), and QEMU does not tell their attributes.
+ * leave the latter unpredictable (A3.2.1), and QEMU does not tell their attributes. Nor does it mind
+ * without translation, under a stage 2, where all memory is strongly-ordered: the guest is to find
+ * what it finds without a probe.
  */
 bool guest_strict(uint32_t va, enum guest_access how)
 {
@@ -114,7 +116,7 @@ bool guest_strict(uint32_t va, enum guest_access how)
 
     if (sctlr & SCTLR_A)
         return true;
-    if (sctlr & SCTLR_M && !(read_TTBCR() & TTBCR_EAE))
+    if (!(sctlr & SCTLR_M) || !(read_TTBCR() & TTBCR_EAE))
         return false;
     par = walk(va, how);
     return !(par & PAR_FAULT) && PAR_ATTR_DEVICE(par);

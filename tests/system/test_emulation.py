@@ -11,7 +11,7 @@ import re
 import struct
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +29,19 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 GUEST = ROOT / "tests" / "images" / "emulation"
-SITES_VA = 0x6000_0000
+SHORT, LONG, OFF = range(3)  # enum tables of tests/images/emulation/guest.h
+SITES_VA = (0x6000_0000, 0x6000_0000, 0x4030_0000)  # memory.c: struct layout
 SITE_A32, SITES_T32 = 0x400, (0x400, 0x402)
 MODES = frozenset({0x10, 0x11, 0x12, 0x13, 0x17, 0x1B, 0x1F})
 RUN_S = 600  # a safety net, not a measure: the run takes 30 s on an idle machine
 CLASSES = tuple(c for c in Emulation if c is not Emulation.NONE)
-PER_CLASS = 100_000
+ACCESSES = (
+    *(Emulation.LOAD, Emulation.STORE, Emulation.LOAD_DUAL, Emulation.STORE_DUAL),
+    *(Emulation.LOAD_MULTIPLE, Emulation.STORE_MULTIPLE),
+    *(Emulation.PUSH, Emulation.PUSH_ONE, Emulation.PUSH_DUAL),
+)
+"""Without an MMU all RAM is code, so a branch may end anywhere; but these alone differ there."""
 INSTANCES = (records.MAX_PROBES - 1) // len(CLASSES)
-STATES = -(-PER_CLASS // INSTANCES)
 
 # struct instance and its enums: tests/images/emulation/guest.h
 MEMORY, ALIGNED, CODE, SPSR, STRICT = 1, 2, 4, 8, 16
@@ -139,12 +144,14 @@ def _needs(  # noqa: PLR0911 -- one answer for each class
     return 0, 0, {}
 
 
-def instance_of(word: int, *, thumb: bool, generator: random.Random) -> Instance | None:
+def instance_of(
+    word: int, *, thumb: bool, generator: random.Random, sites_va: int
+) -> Instance | None:
     site = generator.choice(SITES_T32) if thumb else SITE_A32
-    operation = decode(word, va=SITES_VA + site, thumb=thumb)
+    operation = decode(word, va=sites_va + site, thumb=thumb)
     if isinstance(operation, Refusal):
         return None
-    needs = _needs(operation, SITES_VA + site)
+    needs = _needs(operation, sites_va + site)
     if needs is None:
         return None
     flags, bias, kinds = needs
@@ -163,7 +170,9 @@ def instance_of(word: int, *, thumb: bool, generator: random.Random) -> Instance
     )
 
 
-def pool(table: Table, generator: random.Random, *, thumb: bool) -> Iterator[Instance]:
+def pool(
+    table: Table, generator: random.Random, *, thumb: bool, sites_va: int
+) -> Iterator[Instance]:
     """Random words of every row; conditional A32 ones are unconditional half of the time."""
     conditional = table is a32.CONDITIONAL
     for row in table.rows:
@@ -172,12 +181,12 @@ def pool(table: Table, generator: random.Random, *, thumb: bool) -> Iterator[Ins
             if conditional:
                 cond = generator.choice((*range(14), *[14] * 14))
                 word = word & 0x0FFF_FFFF | cond << 28
-            instance = instance_of(word, thumb=thumb, generator=generator)
+            instance = instance_of(word, thumb=thumb, generator=generator, sites_va=sites_va)
             if instance is not None:
                 yield instance
 
 
-def system_registers(generator: random.Random) -> Iterator[Instance]:
+def system_registers(generator: random.Random, sites_va: int) -> Iterator[Instance]:
     """MRC and MCR of the registers that are emulated: random words would hardly hit one."""
     for opc1, crn, crm, opc2 in a32.SYSTEM_REGISTERS:
         for rest in range(2 * PC):
@@ -185,12 +194,12 @@ def system_registers(generator: random.Random) -> Iterator[Instance]:
             fields = opc1 << 21 | read << 20 | crn << 16 | register << 12 | opc2 << 5 | crm
             for thumb in (False, True):
                 word = 0xEE00_0F10 | fields
-                instance = instance_of(word, thumb=thumb, generator=generator)
+                instance = instance_of(word, thumb=thumb, generator=generator, sites_va=sites_va)
                 if instance is not None:
                     yield instance
 
 
-def pushes(generator: random.Random) -> Iterator[Instance]:
+def pushes(generator: random.Random, sites_va: int) -> Iterator[Instance]:
     """Function entries, of which random words have too few."""
     rows = [((1 << count) - 1) << first for count in range(10) for first in range(13 - count)]
     for row in rows:
@@ -207,33 +216,36 @@ def pushes(generator: random.Random) -> Iterator[Instance]:
             (0xE16D_01F0 | generator.randrange(6) << 13 | generator.randrange(16), False),
             (0xE96D_4502 | generator.randrange(64), True),
         ):
-            instance = instance_of(word, thumb=thumb, generator=generator)
+            instance = instance_of(word, thumb=thumb, generator=generator, sites_va=sites_va)
             if instance is not None:
                 yield instance
 
 
-def instances() -> list[Instance]:
+def instances(sites_va: int, classes: Collection[Emulation]) -> list[Instance]:
     """Equally many of each class, and of each row of it."""
     generator = random.Random(20260101)  # noqa: S311 -- test data
     by_class: dict[Emulation, list[Instance]] = defaultdict(list)
     for table, thumb in ((a32.CONDITIONAL, False), (a32.UNCONDITIONAL, False), (t32.TABLE, True)):
-        for instance in pool(table, generator, thumb=thumb):
+        for instance in pool(table, generator, thumb=thumb, sites_va=sites_va):
             by_class[instance.operation.emulation].append(instance)
-    for instance in (*system_registers(generator), *pushes(generator)):
+    for instance in (
+        *system_registers(generator, sites_va),
+        *pushes(generator, sites_va),
+    ):
         by_class[instance.operation.emulation].append(instance)
     assert set(by_class) == set(CLASSES)
     return [
         instance
-        for emulation in CLASSES
+        for emulation in classes
         for instance in generator.choices(by_class[emulation], k=INSTANCES)
     ]
 
 
-def probe_table(chosen: list[Instance]) -> bytes:
+def probe_table(chosen: list[Instance], sites_va: int) -> bytes:
     table = np.zeros(records.MAX_PROBES, dtype=records.PROBE)
     for number, instance in enumerate(chosen, start=1):
         entry = table[number]
-        entry["va"] = SITES_VA + instance.site
+        entry["va"] = sites_va + instance.site
         entry["word"] = instance.word
         entry["state"] = 1
         entry["vm"] = 0
@@ -248,13 +260,16 @@ class _Silent:
         return lambda *_args, **_kwargs: None
 
 
-def run(directory: Path, chosen: list[Instance], table: bytes, states: int) -> str:
+def run(directory: Path, chosen: list[Instance], table: bytes, states: int, tables: int) -> str:
     """Builds the guest with its list, boots it with the probe table in place, gives its log."""
     listed, probes = directory / "instances.bin", directory / "probes.bin"
     listed.write_bytes(b"".join(instance.packed() for instance in chosen))
     probes.write_bytes(table)
     subprocess.run(
-        ["make", "-C", GUEST, f"O={directory}", f"INSTANCES={listed}", f"STATES={states}"],
+        [
+            *("make", "-C", GUEST, f"O={directory}", f"INSTANCES={listed}"),
+            *(f"STATES={states}", f"TABLES={tables}"),
+        ],
         check=True,
         capture_output=True,
     )
@@ -278,10 +293,22 @@ SUMMARY = re.compile(
 )
 
 
-def test_emulated_and_native_leave_the_same(tmp_path: Path) -> None:
-    """At least 100,000 states of each class, in both instruction sets; nothing differs."""
-    chosen = instances()
-    log = run(tmp_path, chosen, probe_table(chosen), STATES)
+@pytest.mark.parametrize(
+    ("tables", "classes", "per_class", "faults"),
+    [
+        (SHORT, CLASSES, 100_000, 10_000),
+        (LONG, CLASSES, 10_000, 1_000),
+        (OFF, ACCESSES, 10_000, 1_000),
+    ],
+    ids=["short descriptors", "long descriptors", "MMU off"],
+)
+def test_emulated_and_native_leave_the_same(
+    tmp_path: Path, tables: int, classes: Collection[Emulation], per_class: int, faults: int
+) -> None:
+    """So many states of each class, in both instruction sets and endiannesses; nothing differs."""
+    chosen = instances(SITES_VA[tables], classes)
+    wanted = -(-per_class // INSTANCES)
+    log = run(tmp_path, chosen, probe_table(chosen, SITES_VA[tables]), wanted, tables)
     shown = []
     for index, rest in re.findall(r"differs: instance (0x\w+) (.*)", log):
         instance = chosen[int(index, 16)]
@@ -290,9 +317,9 @@ def test_emulated_and_native_leave_the_same(tmp_path: Path) -> None:
     summary = SUMMARY.search(log)
     assert summary, log
     count, states, aborts, differences = (int(text, 16) for text in summary.groups())
-    assert (count, states, differences) == (len(chosen), STATES, 0)
-    assert INSTANCES * states >= PER_CLASS
-    assert aborts > 10_000, "the windows should make many accesses fault"
+    assert (count, states, differences) == (len(chosen), wanted, 0)
+    assert INSTANCES * states >= per_class
+    assert aborts > faults, "the windows should make many accesses fault"
 
 
 def test_a_wrong_operand_is_found(tmp_path: Path) -> None:
@@ -302,16 +329,21 @@ def test_a_wrong_operand_is_found(tmp_path: Path) -> None:
     chosen = [
         instance
         for word in words
-        if (instance := instance_of(word, thumb=False, generator=generator)) is not None
+        if (
+            instance := instance_of(
+                word, thumb=False, generator=generator, sites_va=SITES_VA[SHORT]
+            )
+        )
+        is not None
     ]
-    table = np.frombuffer(probe_table(chosen), dtype=records.PROBE).copy()
-    sub = decode(0xE0410002, va=SITES_VA + SITE_A32, thumb=False)
-    strb = decode(0xE5C10000, va=SITES_VA + SITE_A32, thumb=False)
+    table = np.frombuffer(probe_table(chosen, SITES_VA[SHORT]), dtype=records.PROBE).copy()
+    sub = decode(0xE0410002, va=SITES_VA[SHORT] + SITE_A32, thumb=False)
+    strb = decode(0xE5C10000, va=SITES_VA[SHORT] + SITE_A32, thumb=False)
     assert isinstance(sub, Operation)
     assert isinstance(strb, Operation)
     assert strb.op == Access.BYTE
     table[1]["operand"] = sub.packed()
     table[2]["operand"] = strb.packed()
-    log = run(tmp_path, chosen, table.tobytes(), 64)
+    log = run(tmp_path, chosen, table.tobytes(), 64, SHORT)
     found = {int(index, 16) for index in re.findall(r"differs: instance (0x\w+)", log)}
     assert found == {0, 1}

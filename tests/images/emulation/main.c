@@ -4,60 +4,25 @@
  * probe's HVC at the same address, and compares all that is left: registers of every mode, flags,
  * memory, faults. Says on the UART what differs, and how many were compared.
  *
- * Bare metal, MMU on with short descriptors: one section of its own, a page that holds the sites,
- * and windows onto pages that can be read, written, partly or not at all.
+ * Bare metal; what is mapped how is in memory.c.
  */
 #include "guest.h"
 #include "hypercall.h"
 
 #define UART 0x09000000u
-#define SITES_VA 0x60000000u
-#define WINDOWS_VA 0x50000000u
-#define PAGE 0x1000u
 #define UDF_WORD 0xe7fddef0u /* UDF in A32, and in T32 at both halfwords */
 
 #define WINDOW_BEFORE 64u
 #define WINDOW_WORDS 48u
 
-#define SECTION 0x00002u
-#define PAGE_TABLE 0x00001u
-#define AP_SECTION_RW 0x00c00u /* at PL1 and PL0 */
-#define AP_SECTION_RO 0x08c00u
-#define SECTION_NORMAL 0x0100cu /* TEX 1, C, B */
-#define DOMAIN(n) ((n) << 5)
-#define SMALL_PAGE 0x002u
-#define AP_PAGE_RW 0x030u
-#define AP_PAGE_PL1 0x010u
-#define AP_PAGE_RO 0x230u
-#define AP_PAGE_NONE 0x000u
-#define PAGE_NORMAL 0x04cu
-
 #define REPORTED_OF_ONE 3u
 
 #define NZCVQ_GE 0xf80f0000u
 #define CPSR_T 0x20u
+#define CPSR_E 0x200u
 #define CPSR_MASKED 0x1c0u
 
-static uint32_t level1[4096] __attribute__((aligned(16384)));
-static uint32_t level2[3][256] __attribute__((aligned(1024))); /* windows, domain 1, sites */
-static uint8_t windows[8][PAGE] __attribute__((aligned(4096)));
-static uint32_t sites[PAGE / 4] __attribute__((aligned(4096)));
-
-/* Where pointers go. The first two are ordinary; the others end in a fault, or may. */
-static const uint32_t window_va[] = {
-    WINDOWS_VA + 0x0800, /* in a page */
-    WINDOWS_VA + 0x1000, /* over two pages */
-    WINDOWS_VA + 0x2000, /* into one that is not mapped */
-    WINDOWS_VA + 0x3800, /* read-only */
-    WINDOWS_VA + 0x5000, /* into one without access */
-    WINDOWS_VA + 0x6800, /* not at PL0 */
-    WINDOWS_VA + 0x100800, /* a section of a domain without access */
-    WINDOWS_VA + 0x200800, /* a page of it */
-    WINDOWS_VA + 0x300800, /* no section */
-    WINDOWS_VA + 0x400800, /* a read-only section */
-};
-#define WINDOWS (sizeof(window_va) / sizeof(window_va[0]))
-#define FILLED_WINDOWS 6u
+static const struct layout *layout;
 
 static uint32_t seed = 0x2545f491u;
 
@@ -85,40 +50,11 @@ static void put_hex(const char *name, uint32_t v)
     put(text);
 }
 
-static void mmu_on(void)
-{
-    uint32_t own = (uint32_t)level1 & 0xfff00000, sctlr;
-    static const uint16_t access[8] = {AP_PAGE_RW, AP_PAGE_RW, 0,          AP_PAGE_RO,
-                                       AP_PAGE_RW, AP_PAGE_NONE, AP_PAGE_PL1, AP_PAGE_RW};
-
-    for (uint32_t i = 0; i < 8; i++)
-        if (i != 2)
-            level2[0][i] = (uint32_t)windows[i] | access[i] | PAGE_NORMAL | SMALL_PAGE;
-    level2[1][0] = (uint32_t)windows[7] | AP_PAGE_RW | PAGE_NORMAL | SMALL_PAGE;
-    level2[2][0] = (uint32_t)sites | AP_PAGE_RW | PAGE_NORMAL | SMALL_PAGE;
-    level1[own >> 20] = own | AP_SECTION_RW | SECTION_NORMAL | SECTION;
-    level1[UART >> 20] = UART | AP_SECTION_RW | SECTION;
-    level1[(WINDOWS_VA >> 20) + 0] = (uint32_t)level2[0] | PAGE_TABLE;
-    level1[(WINDOWS_VA >> 20) + 1] = own | AP_SECTION_RW | SECTION_NORMAL | DOMAIN(1) | SECTION;
-    level1[(WINDOWS_VA >> 20) + 2] = (uint32_t)level2[1] | DOMAIN(1) | PAGE_TABLE;
-    level1[(WINDOWS_VA >> 20) + 4] = own | AP_SECTION_RO | SECTION_NORMAL | SECTION;
-    level1[SITES_VA >> 20] = (uint32_t)level2[2] | PAGE_TABLE;
-    __asm__ volatile("mcr p15, 0, %1, c2, c0, 0\n" /* TTBR0 */
-                     "mcr p15, 0, %2, c2, c0, 2\n" /* TTBCR */
-                     "mcr p15, 0, %3, c3, c0, 0\n" /* DACR: client of domain 0 alone */
-                     "mcr p15, 0, %2, c8, c7, 0\n" /* TLBIALL */
-                     "dsb\n isb\n"
-                     "mrc p15, 0, %0, c1, c0, 0\n"
-                     "orr %0, %0, #1\n"
-                     "mcr p15, 0, %0, c1, c0, 0\n isb"
-                     : "=&r"(sctlr) : "r"(level1), "r"(0), "r"(1) : "memory");
-}
-
 static uint32_t code_address(void)
 {
     uint32_t r = next();
 
-    return SITES_VA + 0x800 + (r & 0xfc) + (r >> 31);
+    return layout->sites_va + 0x800 + (r & 0xfc) + (r >> 31);
 }
 
 static uint32_t any(void)
@@ -147,7 +83,7 @@ static uint32_t window_of(const struct instance *instance)
 
     if (r & 1)
         return r >> 1 & 1;
-    return (r >> 2) % (instance->flags & INSTANCE_CODE ? FILLED_WINDOWS : WINDOWS);
+    return (r >> 2) % (instance->flags & INSTANCE_CODE ? FILLED_WINDOWS : layout->windows);
 }
 
 static uint32_t make(uint32_t kind, const struct instance *instance, uint32_t window)
@@ -157,7 +93,7 @@ static uint32_t make(uint32_t kind, const struct instance *instance, uint32_t wi
     switch (kind) {
     case KIND_POINTER:
         r = next();
-        return window_va[window] - instance->bias + (r >> 8 & 31) - 16 -
+        return layout->windows_va + layout->window[window] - instance->bias + (r >> 8 & 31) - 16 -
                (r & 3 || instance->flags & INSTANCE_ALIGNED ? r >> 8 & 3 : 0);
     case KIND_INDEX: return next() >> 8 & 15;
     case KIND_CODE: return code_address();
@@ -169,7 +105,7 @@ static uint32_t make(uint32_t kind, const struct instance *instance, uint32_t wi
 
 static uint32_t *window_memory(uint32_t window)
 {
-    return (uint32_t *)((uint32_t)windows + window_va[window] - WINDOWS_VA - WINDOW_BEFORE);
+    return (uint32_t *)((uint32_t)windows + layout->window[window] - WINDOW_BEFORE);
 }
 
 /* The instruction at its site, UDF right behind it, in Thumb state too where that is no word. */
@@ -227,12 +163,18 @@ struct setting {
 
 static void prepare(const struct instance *instance, struct setting *setting)
 {
-    static const uint8_t modes[] = {0x13, 0x13, 0x13, 0x1f, 0x12, 0x11, 0x13, 0x1f};
+    static const struct {
+        uint8_t mode, bank;
+    } modes[] = {{MODE_SVC, 2}, {MODE_SYS, 0}, {MODE_SVC, 2}, {MODE_IRQ, 5},
+                 {MODE_SVC, 2}, {MODE_FIQ, 8}, {MODE_ABT, 11}, {MODE_UND, 14}};
     uint32_t *w = setting->in.word;
-    uint32_t mode = modes[next() >> 8 & 7], sp, lr, r = next();
+    uint32_t pick = next() >> 8 & 7, mode = modes[pick].mode, bank = STATE_BANKS + modes[pick].bank;
+    uint32_t sp, lr, r = next();
 
-    if (mode == 0x1f && instance->flags & INSTANCE_SPSR)
-        mode = 0x13;
+    if (mode == MODE_SYS && instance->flags & INSTANCE_SPSR) {
+        mode = MODE_SVC;
+        bank = STATE_BANKS + 2;
+    }
     setting->window = window_of(instance);
     for (uint32_t i = 0; i < 13; i++)
         w[i] = make(instance->kinds[i / 8] >> i % 8 * 4 & 15, instance, setting->window);
@@ -240,12 +182,14 @@ static void prepare(const struct instance *instance, struct setting *setting)
         w[i] = r = r * 1664525u + 1013904223u;
     sp = make(instance->kinds[1] >> 20 & 15, instance, setting->window);
     lr = make(instance->kinds[1] >> 24 & 15, instance, setting->window);
-    for (uint32_t i = 0; mode == 0x11 && i < 5; i++)
+    for (uint32_t i = 0; mode == MODE_FIQ && i < 5; i++)
         w[STATE_FIQ + i] = w[8 + i];
-    uint32_t bank = STATE_BANKS + (mode == 0x1f ? 0 : mode == 0x13 ? 2 : mode == 0x12 ? 5 : 8);
     w[bank] = sp;
     w[bank + 1] = lr;
     setting->cpsr = (next() & NZCVQ_GE) | CPSR_MASKED | mode | (instance->site & 1 ? CPSR_T : 0);
+    /* Code addresses lie in memory as words of a little-endian guest. */
+    if (!(instance->flags & INSTANCE_CODE) && !(next() >> 8 & 7))
+        setting->cpsr |= CPSR_E;
     setting->fill_seed = next() | 1;
 }
 
@@ -264,7 +208,7 @@ static void compare(uint32_t index, const struct setting *settings, uint32_t sta
 
         if (has_memory)
             fill(memory, setting->fill_seed, instance->flags);
-        run(&setting->in, SITES_VA + (instance->site & ~1u), setting->cpsr,
+        run(&setting->in, layout->sites_va + (instance->site & ~1u), setting->cpsr,
             probed ? &out : &natives[s]);
         if (!probed) {
             for (uint32_t i = 0; has_memory && i < WINDOW_WORDS; i++)
@@ -300,7 +244,7 @@ void guest_main(void)
 
     for (uint32_t i = 0; i < PAGE / 4; i++)
         sites[i] = UDF_WORD;
-    mmu_on();
+    layout = memory_begin(instance_tables);
     for (uint32_t index = 0; index < instance_count; index++) {
         set_strict(instances[index].flags & INSTANCE_STRICT);
         for (uint32_t done = 0; done < instance_states; done += STATES_AT_ONCE) {

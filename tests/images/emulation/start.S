@@ -3,7 +3,7 @@
  * Entry, vectors, and the way into and out of the instruction under test. It ends in an exception:
  * undefined behind it (the page of sites is full of UDF), or an abort of its own.
  *
- * r0 to r12 go through the block at `frame`, to which sp_und and sp_abt point meanwhile.
+ * r0 to r12 go through the block at `frame`.
  */
 #include "guest.h"
     .syntax unified
@@ -61,19 +61,15 @@ run:
     str     sp, [r4]
     ldr     r4, =saved_out
     str     r3, [r4]
-    cps     #0x17
-    ldr     sp, =frame
     add     r7, r0, #4 * STATE_FIQ
-    cps     #0x11
+    cps     #MODE_FIQ
     ldm     r7!, {r8-r12}
-    load_bank 0x1f, 0
-    load_bank 0x13
-    load_bank 0x12
-    load_bank 0x11
-    cps     #0x1b
-    ldr     sp, =frame
-    str     r1, [sp, #52]
-    str     r2, [sp, #56]
+    load_bank MODE_SYS, 0
+    load_bank MODE_SVC
+    load_bank MODE_IRQ
+    load_bank MODE_FIQ
+    load_bank MODE_ABT
+    load_bank MODE_UND
     ldm     r7, {r4-r6}
     mcr     p15, 0, r4, c13, c0, 2
     mcr     p15, 0, r5, c13, c0, 3
@@ -86,11 +82,26 @@ run:
     mcr     p15, 0, r4, c7, c5, 0       @ ICIALLU: the site may have been patched
     dsb
     isb
+
+    @ From a mode that the instruction does not start in, whose sp is lost.
+    .macro  goes_from mode
+    cps     #\mode
+    ldr     sp, =frame
+    str     r1, [sp, #52]
+    str     r2, [sp, #56]
     ldm     r0, {r0-r12}
     add     sp, sp, #52
     rfeia   sp
+    .endm
+    and     r4, r2, #0x1f
+    cmp     r4, #MODE_UND
+    beq     1f
+    goes_from MODE_UND
+1:  goes_from MODE_ABT
 
+    @ NMRR is a place for sp: nothing else uses it.
     .macro  ends how
+    mcr     p15, 0, sp, c10, c2, 1
     ldr     sp, =frame
     stm     sp, {r0-r12}
     mov     r0, #\how
@@ -113,17 +124,21 @@ ended:
     ldr     r7, =saved_out
     ldr     r7, [r7]
     add     r8, r7, #4 * STATE_END
-    stm     r8, {r0-r6}
+    stm     r8!, {r0-r6}
+    mrc     p15, 0, r0, c10, c2, 1
+    str     r0, [r8]
     ldm     sp!, {r0-r6}
     stm     r7!, {r0-r6}
     ldm     sp, {r0-r5}
     stm     r7!, {r0-r5}
-    cps     #0x11
+    cps     #MODE_FIQ
     stm     r7!, {r8-r12}
-    store_bank 0x1f, 0
-    store_bank 0x13
-    store_bank 0x12
-    store_bank 0x11
+    store_bank MODE_SYS, 0
+    store_bank MODE_SVC
+    store_bank MODE_IRQ
+    store_bank MODE_FIQ
+    store_bank MODE_ABT
+    store_bank MODE_UND
     mrc     p15, 0, r4, c13, c0, 2
     mrc     p15, 0, r5, c13, c0, 3
     mrc     p15, 0, r6, c13, c0, 4
@@ -145,11 +160,13 @@ saved_out:
 
     .section .rodata
     .balign 8
-    .global instances, instance_count, instance_states
+    .global instances, instance_count, instance_states, instance_tables
 instance_count:
     .word   (instances_end - instances) / 20
 instance_states:
     .word   STATES
+instance_tables:
+    .word   TABLES
 instances:
     .incbin INSTANCES
 instances_end:
