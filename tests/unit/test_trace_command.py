@@ -14,7 +14,6 @@ RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
 @pytest.mark.parametrize(
     ("toml", "options", "told"),
     [
-        (LINUX + '[clock]\nmode = "realtime"\n', (), 'need clock.mode = "deterministic"'),
         (RTOS, (), "has no Linux VM whose command would end the run"),
         (RTOS, ("--", "true"), "has no Linux VM that could run the command"),
         (LINUX, ("--format", "pdf"), "there is no format 'pdf'"),
