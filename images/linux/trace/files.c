@@ -23,9 +23,36 @@ int failed(int error, const char *format, ...)
     return -error;
 }
 
+/*
+ * What the kernel has said last of a value for one of an instance's events, as "what: error: why"; it
+ * keeps that in the instance's error_log. Else "".
+ */
+static void kernels_reason(const char *path, char *reason, size_t size)
+{
+    char line[256];
+    const char *events = strstr(path, "/events/");
+
+    reason[0] = '\0';
+    if (!events)
+        return;
+    snprintf(line, sizeof(line), "%.*s/error_log", (int)(events - path), path);
+    FILE *log = fopen(line, "r");
+    if (!log)
+        return;
+    while (fgets(line, sizeof(line), log)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *said = strstr(line, "] "); /* behind the time; other lines repeat the value */
+        if (line[0] == '[' && said)
+            snprintf(reason, size, " (%s)", said + 2);
+    }
+    fclose(log);
+}
+
 /* One write(): the kernel takes each write as a whole value. */
 int put_text(const char *path, const char *text)
 {
+    char reason[300];
+
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return failed(errno, "%s", path);
@@ -33,7 +60,10 @@ int put_text(const char *path, const char *text)
     ssize_t put = write(fd, text, strlen(text));
     int error = put < 0 ? errno : 0;
     close(fd);
-    return error ? failed(error, "%s: \"%s\" is refused", path, text) : 0;
+    if (!error)
+        return 0;
+    kernels_reason(path, reason, sizeof(reason));
+    return failed(error, "%s: \"%s\" is refused%s", path, text, reason);
 }
 
 int write_all(int fd, const char *data, size_t length)
