@@ -23,6 +23,7 @@ from orchestrator.errors import (
     StorageError,
     UsageError,
 )
+from orchestrator.follow import PageFollower
 from orchestrator.images import job
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import Ability, PluginChannel
@@ -122,6 +123,7 @@ class Observer:
         self._finishing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
         self._attached = False
+        self._follower: PageFollower | None = None
         self._ram: GuestRam
         self._reader: RingReader
         self._channel: PluginChannel
@@ -271,6 +273,21 @@ class Observer:
         if skipped:
             self._reporter.note(f"left out: {len(skipped)}, such as {skipped[0]}")
         self._write_ledger()
+        await self._follow()
+
+    async def _follow(self) -> None:
+        """Has somebody watch ftrace's pages from now on."""
+        linux = next((vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm)), None)
+        if self._options.on_pages is None or linux is None:
+            return
+        self._follower = PageFollower(
+            await self.probes.view(linux.name),
+            self._ram,
+            cpus=len(linux.config.pin),
+            instance=self._config.trace.linux.instance,
+            on_pages=self._options.on_pages,
+        )
+        self._open.callback(self._follower.stop)
 
     @contextlib.asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
@@ -326,6 +343,8 @@ class Observer:
                 return
             try:
                 await self._machine.stop()
+                if self._follower is not None:
+                    await asyncio.to_thread(self._follower.finish)
                 self._ledger.executed = await self._count_instructions()
                 if self._options.ftrace and self._job_end is not None:
                     await self._pull()

@@ -42,6 +42,8 @@ class BootOptions:
         hypervisor_events: Whether the hypervisor records what it does itself.
         on_records: Gets a stream's name and its next records while the system runs, in a thread
             of its own.
+        on_pages: Gets Linux's CPU, pages of its ftrace with something new, and how many bytes of
+            each are old, while the system runs, in a thread of its own; see `follow`.
         probes: Placed together with those of the config.
         saved_start: Go on from the saved state of the booted system, made first where it is
             missing. What the run gives is the same; it only comes sooner.
@@ -60,6 +62,7 @@ class BootOptions:
     ftrace: bool = False
     hypervisor_events: bool = False
     on_records: Callable[[str, NDArray[np.void]], None] | None = None
+    on_pages: Callable[[int, NDArray[np.uint8], NDArray[np.int64]], None] | None = None
     probes: tuple[ProbeConfig, ...] = ()
     saved_start: bool = False
     mark: str | None = None

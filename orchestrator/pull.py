@@ -54,9 +54,7 @@ def save_pages(
         StorageError: They cannot be written.
     """
     functions = {each.name: each.va for each in guest.symbols.matching("*")}
-    memory = KernelMemory(
-        ram.view(RAM_PA, np.dtype(np.uint8), ram.bytes), _translation(view.mmu.translate)
-    )
+    memory = kernel_memory(view, ram)
     found = ring_pages(memory, functions, cpus=cpus, instance=instance)
     held = {each.cpu: each.entries for each in found}
     if entries is not None and held != entries:
@@ -72,6 +70,13 @@ def save_pages(
                 for start in range(0, len(numbers), _PAGES_AT_ONCE):
                     file.write(pages[numbers[start : start + _PAGES_AT_ONCE]].data)
     return sum(len(each.offsets) for each in found)
+
+
+def kernel_memory(view: View, ram: GuestRam) -> KernelMemory:
+    """A guest kernel's memory, by the registers that the view was made with."""
+    return KernelMemory(
+        ram.view(RAM_PA, np.dtype(np.uint8), ram.bytes), _translation(view.mmu.translate)
+    )
 
 
 def _translation(translate: Callable[[int], int]) -> Callable[[int], int]:

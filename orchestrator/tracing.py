@@ -2,6 +2,7 @@
 """One traced run: default probes, the boot, the merge, the files that viewers open."""
 
 import dataclasses
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from typing import Final
 from orchestrator import export, session
 from orchestrator.config import Config, ElfVm, LinuxVm, ProbeConfig, VmConfig
 from orchestrator.errors import GuestError, MachineError, OrchestrateError, PhaseTimeout
+from orchestrator.follow import OnPages
 from orchestrator.images import sources
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store
+from orchestrator.live import LinuxLines
 from orchestrator.observe import TRACE_FOLDER
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.guest import Guest
@@ -22,7 +25,13 @@ from orchestrator.probe.spec import possible
 from orchestrator.rundir import RunDir
 from orchestrator.trace.live import LiveText
 from orchestrator.trace.memory import PAGES_FOLDER
-from orchestrator.trace.merge import CLOCK_PLACE, REFERENCE_FOLDER, STREAMS_FOLDER, merge_run
+from orchestrator.trace.merge import (
+    REFERENCE_FOLDER,
+    STREAMS_FOLDER,
+    linux_of_run,
+    merge_run,
+)
+from orchestrator.trace.streams import CLOCK_PLACE
 from orchestrator.trace.timeline import Timeline
 
 DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
@@ -70,10 +79,11 @@ def trace(
     command = options.command
     if command is None and config.linux_vms:
         command = DEFAULT_COMMAND
-    on_records = None
+    on_records = on_pages = None
     if live is not None:
         folder = run_dir / TRACE_FOLDER
         on_records = LiveText(folder, [vm.name for vm in config.vms], live).records
+        on_pages = _live_linux(config, reporter, live)
     options = dataclasses.replace(
         options,
         out=run_dir,
@@ -82,6 +92,7 @@ def trace(
         ftrace=bool(config.linux_vms),
         hypervisor_events=config.trace.hypervisor,
         on_records=on_records,
+        on_pages=on_pages,
     )
     try:
         boot = session.boot(config, options, reporter)
@@ -92,6 +103,29 @@ def trace(
     reporter.phase("merge")
     timeline = merge_run(run_dir)
     return TraceResult(boot=boot, timeline=timeline, files=_write(timeline, run_dir, formats))
+
+
+def _live_linux(config: Config, reporter: Reporter, show: Callable[[str], None]) -> OnPages | None:
+    """Who makes lines of Linux's events while it runs; None: nobody can."""
+    if not config.linux_vms:
+        return None
+    if config.clock.mode != "deterministic":
+        # Another boot's clock would be wrong by milliseconds.
+        reporter.note("--live shows no events of Linux in real time; the finished trace has them")
+        return None
+    reporter.note("booting once before, for what Linux's events mean and for its clock")
+    with tempfile.TemporaryDirectory(prefix="orchestrate-") as name:
+        run = Path(name) / REFERENCE_FOLDER
+        session.boot(
+            dataclasses.replace(config, probes=()),
+            BootOptions(out=run, command=("true",), ftrace=True),
+            reporter,
+        )
+        like = linux_of_run(run)
+    if like is None:
+        return None
+    vm = config.linux_vms[0]
+    return LinuxLines(like, vm.name, vm.pin, show).pages
 
 
 def _write(timeline: Timeline, run_dir: Path, formats: Sequence[str]) -> dict[str, Path]:

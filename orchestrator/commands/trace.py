@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from orchestrator.commands import Commands, add_command, host_seconds, probe_spec
@@ -45,7 +46,7 @@ def add(commands: Commands) -> None:
         help="write only these formats; without it all that this machine can write",
     )
     parser.add_argument(
-        "--live", action="store_true", help="show probes' and hypervisor's records as they come"
+        "--live", action="store_true", help="show what all guests do as text while they run"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument(
@@ -83,7 +84,7 @@ def _trace(args: argparse.Namespace) -> int:
         json=args.json,
     )
     reporter = terminal.JsonReporter() if args.json else terminal.TextReporter(show_consoles=False)
-    live = (lambda line: print(line, flush=True)) if args.live else None
+    live = _show if args.live else None
     result = tracing.trace(loaded, options, reporter, formats=formats, live=live)
     if isinstance(reporter, terminal.JsonReporter):
         document = json.loads(reporter.result(result.boot))
@@ -101,3 +102,9 @@ def _trace(args: argparse.Namespace) -> int:
     for path in result.files.values():
         reporter.note(f"wrote {path}")
     return result.boot.exit_code
+
+
+def _show(line: str) -> None:
+    """In one piece: lines come from several threads."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -61,6 +61,11 @@ class Lines:
         self._formats: dict[int, _Details] = {}
         self._tasks = Memo(self._task)
 
+    def go_on(self, timeline: Timeline) -> None:
+        """Takes the events of another timeline from now on, with the same formats and symbols."""
+        self._timeline = timeline
+        self._tasks = Memo(self._task)
+
     def of(self, rows: NDArray[np.intp]) -> list[str]:
         """The lines of some events, in the order given, each with its newline."""
         return self._in_order(rows, self._lines)

@@ -2,7 +2,7 @@
 """Records as lines of text while the system runs, as they come out of the rings.
 
 Each core's records come in order, those of two cores in pieces; the timeline of the finished run is
-in order. What Linux records itself is in its own buffers until the run ends.
+in order. Linux's own events come from `orchestrator.live`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ class LiveText:
         kind = int(record["kind"])
         words = record["word"]
         if kind == Kind.PROBE:
-            yield self._hit(record, vm)
+            yield from self._hit(record, vm)
         elif kind == Kind.VM_ENTRY:
             yield f"vm_entry: {vm}.{record['vcpu']} pc={record['pc']:#x}"
         elif kind == Kind.VM_EXIT:
@@ -72,18 +72,22 @@ class LiveText:
             return self._vms[number]
         return "none" if number == NO_VM else f"vm{number}"
 
-    def _hit(self, record: Any, vm: str) -> str:
+    def _hit(self, record: Any, vm: str) -> Iterator[str]:
         number = int(record["id"])
         if number not in self._probes:
             self._probes = read_probes(self._folder)
         probe = self._probes.get(number)
         if probe is None:
-            return f"{vm}: probe {number} pc={record['pc']:#x}"
+            yield f"{vm}: probe {number} pc={record['pc']:#x}"
+            return
         one = np.asarray(record).reshape(1)
         values = {each.name: _shown(each.values(one)[0]) for each in probe.fetched}
         if probe.role == "switch" and "next_name" in values:
-            return f"{vm}: sched_switch: {values['prev_name']} ==> {values['next_name']}"
-        return " ".join([f"{probe.name}:", *(f"{name}={value}" for name, value in values.items())])
+            yield f"{vm}: sched_switch: {values['prev_name']} ==> {values['next_name']}"
+        elif probe.is_event or probe.role == "switch":
+            yield " ".join(
+                [f"{probe.name}:", *(f"{name}={value}" for name, value in values.items())]
+            )
 
 
 def _shown(value: Any) -> str:

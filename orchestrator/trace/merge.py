@@ -35,7 +35,7 @@ from orchestrator.trace.rtos import (
     tasks_of,
 )
 from orchestrator.trace.shared import Running, handovers, of_linux, of_switches, only
-from orchestrator.trace.streams import READY, Observed, Probe, read_streams, until
+from orchestrator.trace.streams import CLOCK_PLACE, READY, Observed, Probe, read_streams, until
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
 from orchestrator.trace.wakeups import ReadySets, wakeup_events, with_dead
 
@@ -44,8 +44,6 @@ LINUX_FOLDER: Final = "results/trace"
 STREAMS_FOLDER: Final = "trace"
 REFERENCE_FOLDER: Final = "reference"
 """A run of the same config that ended well, made where this one's Linux died."""
-CLOCK_PLACE: Final = "arch_counter_get_cntvct"
-"""The kernel function that reads the counter for its clocks; a probe there sharpens the fit."""
 
 _COUNTER: Final = ClockFit(clock="counter")
 _FIT_EVENTS: Final = 200
@@ -86,7 +84,7 @@ def merge_run(run: Path) -> Timeline:
         Vm(name=each["name"], is_linux="kernel" in each, cores=tuple(each["pin"]))
         for each in config["vms"]
     ]
-    linux = _read_linux(run)
+    linux = linux_of_run(run)
     observed = read_streams(run / STREAMS_FOLDER)
     if linux is None and not len(observed.hits) and not len(observed.hypervisor):
         raise UsageError(f"{run}: nothing was traced in this run; see orchestrate trace")
@@ -102,7 +100,12 @@ def merge_run(run: Path) -> Timeline:
     )
 
 
-def _read_linux(run: Path) -> LinuxTrace | None:
+def linux_of_run(run: Path) -> LinuxTrace | None:
+    """What the first Linux VM of a run has left; None: nothing.
+
+    Raises:
+        GuestError: Something is missing, damaged, or in a form that is not known.
+    """
     reference = run / REFERENCE_FOLDER / LINUX_FOLDER
     taken = run / STREAMS_FOLDER / PAGES_FOLDER
     if (run / LINUX_FOLDER).is_dir():
@@ -299,7 +302,7 @@ class _Merge:
         self._add_switches(number, probes, source)
         for probe in probes:
             hits = self._hits(probe)
-            if not probe.is_event or not len(hits) or probe.place == CLOCK_PLACE:
+            if not probe.is_event or not len(hits):
                 continue
             pid_at = self._running(number, 0).pid_at
             self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid_at=pid_at))

@@ -19,6 +19,8 @@ from orchestrator.errors import StorageError
 from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
 
 PROBES_JSON: Final = "probes.json"
+CLOCK_PLACE: Final = "arch_counter_get_cntvct"
+"""The kernel function that reads the counter for its clocks; a probe there sharpens the fit."""
 READY: Final = "ready"
 """Role of a probe that sees which tasks of an RTOS could run, and name of what it sees."""
 
@@ -80,7 +82,8 @@ class Probe:
     @property
     def is_event(self) -> bool:
         """Whether its hits are of interest themselves, not only for what is made of them."""
-        return self.role != "switch" and not (self.role == READY and len(self.fetched) == 1)
+        only_ready = self.role == READY and len(self.fetched) == 1
+        return self.role != "switch" and not only_ready and self.place != CLOCK_PLACE
 
     def value(self, name: str, records: NDArray[np.void]) -> NDArray[Any]:
         """A value in each of its records.

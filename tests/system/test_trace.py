@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,24 @@ def test_live_lines_come_from_the_probes(runs: tuple[Path, Path]) -> None:
     lines = (runs[0].parent / "stdout").read_text().splitlines()
     assert any("sched_switch: RTOS-Task1 ==> RTOS-Task2" in line for line in lines)
     assert any(re.search(r"\[000\] vm_exit: linux\.0 ", line) for line in lines)
+
+
+def test_live_lines_have_each_event_of_linux_once(runs: tuple[Path, Path]) -> None:
+    """As the finished trace has it, but for its time, of which the live clock leaves more open."""
+    lines = (runs[0].parent / "stdout").read_text().splitlines()
+    live = Counter(
+        match[1] for line in lines if (match := re.search(r"\] linux: .*-\d+ (\w+: .*)$", line))
+    )
+    text = (runs[0] / "trace.txt").read_text().splitlines()
+    events = [
+        match
+        for line in text
+        if (match := re.match(r".*\[000\] \S+ +[\d.]+: (\w+: .*)$", line))
+        and not re.match(r"(vm_|virq|vcpu_)", match[1])
+    ]
+    assert len(events) > 200
+    assert live == Counter(match[1] for match in events)
+    assert not any("arch_counter_get_cntvct" in line for line in lines)
 
 
 def test_a_task_that_sleeps_is_woken_before_it_runs(runs: tuple[Path, Path]) -> None:

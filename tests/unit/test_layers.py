@@ -40,10 +40,13 @@ MAY_IMPORT = {
     # What a running system is asked for, and what is taken out of its memory.
     "service": GROUND | {"config", "control", "probe"},
     "pull": GROUND | {"mmu", "machine", "probe", "rundir", "trace"},
+    # Watches a running Linux, and makes lines of what is seen.
+    "follow": GROUND | {"machine", "probe", "pull", "trace"},
+    "live": GROUND | {"trace", "export"},
     # Traces a run that the session has made.
     "observe": GROUND
     | {"records", "config", "options", "rundir", "machine", "probe", "control", "service"}
-    | {"images", "pull", "trace"},
+    | {"images", "pull", "follow", "trace"},
     # The state of a board and what it depends on; the session makes and loads it.
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
@@ -55,7 +58,7 @@ MAY_IMPORT = {
     | {"config", "guest", "images", "machine", "observe", "options", "run_record", "rundir"}
     | {"starts"},
     "session": EVERYTHING
-    - {"session", "tracing", "export", "trace", "bench", "cli", "commands", "terminal"}
+    - {"session", "tracing", "live", "export", "trace", "bench", "cli", "commands", "terminal"}
     - {"pytest_plugin"},
     # Measures by running sessions, as any other caller of them would; what a probe costs by hand,
     # on a board of its own (`bench.board`).
