@@ -5,17 +5,21 @@ To add an instruction that a class of the hypervisor can do: a row in `TABLE`, a
 fits. What is not in the table is refused.
 """
 
-from dataclasses import replace
 from typing import Final
 
+from orchestrator.probe.arithmetic import (
+    bitfield_extract,
+    bitfield_insert,
+    halves,
+    long_op,
+    register_op,
+    saturate,
+)
 from orchestrator.probe.emulation import (
     ALU_INDEX,
-    CP15_INDEX,
-    LONG_INDEX,
     NO_FLAGS,
     PARALLEL,
     PC,
-    REGISTER_INDEX,
     Bitfield,
     Emulation,
     Flag,
@@ -28,7 +32,6 @@ from orchestrator.probe.encoding import (
     UNPREDICTABLE,
     Context,
     Decoded,
-    Decoder,
     Fields,
     Reason,
     Refusal,
@@ -40,9 +43,19 @@ from orchestrator.probe.encoding import (
     sign_extend,
 )
 from orchestrator.probe.loads import extra_access, load_store_multiple, word_or_byte
+from orchestrator.probe.system import (
+    coprocessor,
+    cps,
+    hint,
+    nop,
+    other_coprocessor,
+    read_psr,
+    setend,
+    write_psr,
+    write_psr_immediate,
+)
 
 _WORD: Final = 0xFFFF_FFFF
-_WORD_BITS: Final = 32
 _TESTS: Final = range(ALU_INDEX["tst"], ALU_INDEX["cmn"] + 1)
 _MOVES: Final = (ALU_INDEX["mov"], ALU_INDEX["mvn"])
 
@@ -152,138 +165,6 @@ def _movt(f: Fields, context: Context) -> Decoded:
     )
 
 
-def bitfield_insert(f: Fields, context: Context) -> Decoded:
-    """BFI and BFC: fields d, n (15: zeros), l (first bit), m (last bit)."""
-    if f["d"] == PC or f["m"] < f["l"]:
-        return UNPREDICTABLE
-    operation = Operation(
-        emulation=Emulation.BITFIELD,
-        cond=context.cond,
-        op=Bitfield.INSERT,
-        shift=f["l"],
-        rd=f["d"],
-        extra=(2 << (f["m"] - f["l"])) - 1,
-    )
-    return operation if f["n"] == PC else replace(operation, rn=f["n"])
-
-
-def bitfield_extract(op: Bitfield) -> Decoder:
-    """SBFX and UBFX: fields d, n, l (first bit), w (width - 1)."""
-
-    def decode(f: Fields, context: Context) -> Decoded:
-        if PC in (f["d"], f["n"]) or f["l"] + f["w"] >= _WORD_BITS:
-            return UNPREDICTABLE
-        return Operation(
-            emulation=Emulation.BITFIELD,
-            cond=context.cond,
-            op=op,
-            shift=f["l"],
-            rd=f["d"],
-            rn=f["n"],
-            extra=(2 << f["w"]) - 1,
-        )
-
-    return decode
-
-
-# Multiplies and what else works on registers alone.
-
-
-def _choice(f: Fields) -> int:
-    """The fields S, x, y as the bits of an index, those that a row has."""
-    index = 0
-    for letter in "Sxy":
-        index = index << 1 | f[letter] if letter in f else index
-    return index
-
-
-def register_op(
-    name: str | tuple[str, ...],
-    *,
-    without: str | tuple[str, ...] = (),
-    shift: Shift = Shift.LSL,
-    scale: int = 1,
-) -> Decoder:
-    """An operation of `enum register_op`: fields d, and n, m, a where the row has them.
-
-    Args:
-        name: Its name; several: chosen by the fields `x` and `y`, the bits of an index.
-        without: Its names where the accumulator (a, or n of an extension) is 15: another instruction.
-        shift: Of rm by the field `i`, times `scale`.
-        scale: Bits that a step of the field is.
-    """
-    names = (name,) if isinstance(name, str) else name
-    bare = (without,) if isinstance(without, str) else without
-
-    def decode(f: Fields, context: Context) -> Decoded:
-        index = _choice(f)
-        chosen, rn, ra = names[index], f.get("n"), f.get("a")
-        if bare and ra == PC:
-            chosen, ra = bare[index], None
-        elif bare and ra is None and rn == PC:
-            chosen, rn = bare[index], None
-        if PC in (f["d"], f["m"], rn, ra):
-            return UNPREDICTABLE
-        kind, amount = int(shift), f.get("i", 0) * scale
-        if scale == 1:
-            kind, amount = immediate_shift(shift, amount)
-        return Operation(
-            emulation=Emulation.REGISTER,
-            cond=context.cond,
-            op=REGISTER_INDEX[chosen],
-            shift=kind,
-            rd=f["d"],
-            rn=0 if rn is None else rn,
-            rm=f["m"],
-            ra=0 if ra is None else ra,
-            value=amount,
-        )
-
-    return decode
-
-
-def long_op(*names: str) -> Decoder:
-    """An operation of `enum long_op`: fields l, h, n, m; x, y or S choose among several."""
-
-    def decode(f: Fields, context: Context) -> Decoded:
-        index = _choice(f)
-        if PC in (f["l"], f["h"], f["n"], f["m"]) or f["l"] == f["h"]:
-            return UNPREDICTABLE
-        return Operation(
-            emulation=Emulation.LONG,
-            cond=context.cond,
-            op=LONG_INDEX[names[index]],
-            rd=f["l"],
-            ra=f["h"],
-            rn=f["n"],
-            rm=f["m"],
-        )
-
-    return decode
-
-
-def saturate(op: Saturate) -> Decoder:
-    """SSAT, USAT and those of halfwords: fields d, m, s, and i with t (0: LSL, 1: ASR)."""
-    is_signed = op in (Saturate.SIGNED, Saturate.SIGNED16)
-
-    def decode(f: Fields, context: Context) -> Decoded:
-        if PC in (f["d"], f["m"]):
-            return UNPREDICTABLE
-        kind, amount = immediate_shift(Shift.ASR if f.get("t") else Shift.LSL, f.get("i", 0))
-        return Operation(
-            emulation=Emulation.SATURATE,
-            cond=context.cond,
-            op=op,
-            shift=kind,
-            rd=f["d"],
-            rm=f["m"],
-            value=amount,
-            extra=f["s"] + is_signed,
-        )
-
-    return decode
-
-
 # Branches.
 
 
@@ -321,148 +202,12 @@ def _branch_register(f: Fields, context: Context) -> Decoded:
     )
 
 
-# The system.
-
-_HINT_NAMES_REFUSED: Final = {2, 3}  # WFE, WFI
-
-
-def hint(f: Fields, context: Context) -> Decoded:
-    """NOP, YIELD, SEV and debug hints; those that wait are refused. Field h."""
-    if f["h"] in _HINT_NAMES_REFUSED:
-        return Refusal(reason=Reason.WAITS)
-    return Operation(emulation=Emulation.NOP, cond=context.cond)
-
-
-def nop(_f: Fields, context: Context) -> Decoded:
-    """Barriers and preloads."""
-    return Operation(emulation=Emulation.NOP, cond=context.cond)
-
-
-_RESERVED: Final = (0x00F0_0000, 0x00E0_0000)
-"""Of CPSR and SPSR: bits that a write does not change on the board."""
-
-
-def psr_mask(fields: int, *, spsr: int) -> int:
-    """The bits of CPSR or SPSR that the four bits of MSR's mask let change."""
-    return sum(0xFF << 8 * byte for byte in range(4) if fields >> byte & 1) & ~_RESERVED[spsr]
-
-
-def read_psr(f: Fields, context: Context) -> Decoded:
-    """MRS: fields d, R."""
-    if f["d"] == PC:
-        return UNPREDICTABLE
-    return Operation(emulation=Emulation.READ_PSR, cond=context.cond, op=f["R"], rd=f["d"])
-
-
-def write_psr(f: Fields, context: Context) -> Decoded:
-    """MSR of a register: fields m, k (mask), R."""
-    if f["m"] == PC or f["k"] == 0:
-        return UNPREDICTABLE
-    mask = psr_mask(f["k"], spsr=f["R"])
-    return Operation(
-        emulation=Emulation.WRITE_PSR, cond=context.cond, op=f["R"], rm=f["m"], value=mask
-    )
-
-
-def _write_psr_immediate(f: Fields, context: Context) -> Decoded:
-    if f["k"] == 0:
-        return UNKNOWN
-    turn = 2 * f["r"]
-    value = (f["i"] >> turn | f["i"] << (32 - turn)) & _WORD
-    return Operation(
-        emulation=Emulation.WRITE_PSR,
-        cond=context.cond,
-        op=f["R"],
-        value=psr_mask(f["k"], spsr=f["R"]),
-        extra=value,
-    )
-
-
-_ENABLE: Final = 2
-_DISABLE: Final = 3
-
-
-def cps(f: Fields, context: Context) -> Decoded:
-    """CPS: fields i (imod), M, f (A, I, F), m (mode)."""
-    imod, changes = f["i"], f["f"] << 6
-    masks, sets_mode = imod in (_ENABLE, _DISABLE), bool(f["M"])
-    if imod == 1 or masks != bool(changes) or not (masks or sets_mode):
-        return UNPREDICTABLE
-    if f["m"] and not sets_mode:
-        return UNPREDICTABLE
-    value = changes if imod == _DISABLE else 0
-    return Operation(
-        emulation=Emulation.WRITE_PSR,
-        cond=context.cond,
-        value=changes | (0x1F if f["M"] else 0),
-        extra=value | f["m"],
-    )
-
-
-def _setend(f: Fields, context: Context) -> Decoded:
-    return Operation(
-        emulation=Emulation.WRITE_PSR, cond=context.cond, value=1 << 9, extra=f["E"] << 9
-    )
-
-
-# opc1, CRn, CRm, opc2
-SYSTEM_REGISTERS: Final = {
-    (0, 13, 0, 2): "TPIDRURW",
-    (0, 13, 0, 3): "TPIDRURO",
-    (0, 13, 0, 4): "TPIDRPRW",
-    (0, 13, 0, 1): "CONTEXTIDR",
-    (0, 5, 0, 0): "DFSR",
-    (0, 5, 0, 1): "IFSR",
-    (0, 6, 0, 0): "DFAR",
-    (0, 6, 0, 2): "IFAR",
-    (0, 1, 0, 0): "SCTLR",
-    (0, 1, 0, 2): "CPACR",
-    (0, 2, 0, 2): "TTBCR",
-    (0, 3, 0, 0): "DACR",
-    (0, 12, 0, 0): "VBAR",
-}
-_WRITABLE: Final = ("TPIDRURW", "TPIDRURO", "TPIDRPRW")
-_CP15: Final = 15
-_VFP: Final = (10, 11)
-
-
-def coprocessor(f: Fields, context: Context) -> Decoded:
-    """MRC and MCR: fields p, o, n, m, q, d (register), l (read)."""
-    if f["p"] in _VFP:
-        return Refusal(reason=Reason.VFP)
-    name = SYSTEM_REGISTERS.get((f["o"], f["n"], f["m"], f["q"])) if f["p"] == _CP15 else None
-    if name is None or not (f["l"] or name in _WRITABLE):
-        return Refusal(reason=Reason.COPROCESSOR)
-    if f["d"] == PC:
-        return UNPREDICTABLE
-    emulation = Emulation.READ_CP15 if f["l"] else Emulation.WRITE_CP15
-    return Operation(emulation=emulation, cond=context.cond, op=CP15_INDEX[name], rd=f["d"])
-
-
-def other_coprocessor(f: Fields, _context: Context) -> Decoded:
-    """What else a coprocessor does; cp10 and cp11 are VFP. Field p."""
-    return Refusal(reason=Reason.VFP if f["p"] in _VFP else Reason.COPROCESSOR)
-
-
 def _parallel(f: Fields, context: Context) -> Decoded:
     prefix = {1: "s", 2: "q", 3: "sh", 5: "u", 6: "uq", 7: "uh"}.get(f["p"])
     name = {0: "add16", 1: "asx", 2: "sax", 3: "sub16", 4: "add8", 7: "sub8"}.get(f["o"])
     if prefix is None or name not in PARALLEL:
         return UNKNOWN
     return register_op(prefix + name)(f, context)
-
-
-def _word(name: str, kind: str) -> tuple[str, ...]:
-    return tuple(name + half for half in kind.split())
-
-
-HALVES: Final = "bb bt tb tt"
-"""Which halves of two operands: index x (first is the top half) and y (second)."""
-
-
-def halves(name: str) -> tuple[str, ...]:
-    """The four forms of a multiply of halfwords."""
-    return _word(name, HALVES)
 
 
 # A row's order matters only where one encoding is a special case of another: that stands first.
@@ -472,7 +217,7 @@ CONDITIONAL: Final = Table(
         row("cccc 0011 0000 iiii dddd iiii iiii iiii", "MOVW", _movw),
         row("cccc 0011 0100 iiii dddd iiii iiii iiii", "MOVT", _movt),
         row("cccc 0011 0010 0000 1111 0000 hhhh hhhh", "hints", hint),
-        row("cccc 0011 0R10 kkkk 1111 rrrr iiii iiii", "MSR", _write_psr_immediate),
+        row("cccc 0011 0R10 kkkk 1111 rrrr iiii iiii", "MSR", write_psr_immediate),
         row("cccc 0011 0..0 .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
         row("cccc 001o oooS nnnn dddd rrrr iiii iiii", "ALU immediate", _alu_immediate),
         # Multiplies, exclusives, and halfword and dual accesses: bits 7 and 4 set.
@@ -567,7 +312,7 @@ CONDITIONAL: Final = Table(
 UNCONDITIONAL: Final = Table(
     (
         row("1111 0001 0000 iiM0 0000 000f ff0m mmmm", "CPS", cps),
-        row("1111 0001 0000 0001 0000 00E0 0000 0000", "SETEND", _setend),
+        row("1111 0001 0000 0001 0000 00E0 0000 0000", "SETEND", setend),
         row("1111 0101 0111 1111 1111 0000 0001 1111", "CLREX", refuse(Reason.EXCLUSIVE)),
         row("1111 0101 0111 1111 1111 0000 010. ....", "DSB, DMB", nop),
         row("1111 0101 0111 1111 1111 0000 0110 ....", "ISB", nop),

@@ -2,10 +2,10 @@
 """Can this instruction be displaced by an HVC, and what must the hypervisor do in its place?
 
 `decode` looks at one instruction, `check` also at its neighbourhood: an IT block, an exclusive pair,
-data between code. The encodings are tables (`a32`, `t32`, and `loads` for both); to add an instruction to a class that the
-hypervisor has, add a row there. To add a class: `enum emulation` in images/abi/emulation.h and its
-mirror in `emulation`, one function in images/hypervisor/emulate.c, rows that make it; the
-differential test takes it up from the rows.
+data between code. The encodings are tables (`a32`, `t32`; `loads`, `arithmetic` and `system` have
+what both decode alike); to add an instruction to a class that the hypervisor has, add a row there. To
+add a class: `enum emulation` in images/abi/emulation.h and its mirror in `emulation`, one function in
+images/hypervisor/emulate.c, rows that make it; the differential test takes it up from the rows.
 """
 
 from collections import Counter

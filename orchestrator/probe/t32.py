@@ -8,21 +8,14 @@ differs: constants, the order of fields, and the program counter, which is word-
 from dataclasses import replace
 from typing import Final
 
-from orchestrator.probe.a32 import (
+from orchestrator.probe.a32 import branch
+from orchestrator.probe.arithmetic import (
     bitfield_extract,
     bitfield_insert,
-    branch,
-    coprocessor,
-    cps,
     halves,
-    hint,
     long_op,
-    nop,
-    other_coprocessor,
-    read_psr,
     register_op,
     saturate,
-    write_psr,
 )
 from orchestrator.probe.emulation import (
     ALU_INDEX,
@@ -55,6 +48,15 @@ from orchestrator.probe.encoding import (
     sign_extend,
 )
 from orchestrator.probe.loads import multiple, push
+from orchestrator.probe.system import (
+    coprocessor,
+    cps,
+    hint,
+    nop,
+    other_coprocessor,
+    read_psr,
+    write_psr,
+)
 
 _WORD: Final = 0xFFFF_FFFF
 # By the opcode field: as it is, and where Rd (with S) or Rn is 15.

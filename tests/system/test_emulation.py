@@ -20,7 +20,7 @@ import pytest
 
 from orchestrator import config, records, session
 from orchestrator.options import BootOptions
-from orchestrator.probe import a32, t32
+from orchestrator.probe import a32, system, t32
 from orchestrator.probe.emulation import ALU_INDEX, PC, Access, Emulation, Flag, Operation, Shift
 from orchestrator.probe.encoding import Refusal, Table
 from orchestrator.probe.instruction import decode
@@ -188,7 +188,7 @@ def pool(
 
 def system_registers(generator: random.Random, sites_va: int) -> Iterator[Instance]:
     """MRC and MCR of the registers that are emulated: random words would hardly hit one."""
-    for opc1, crn, crm, opc2 in a32.SYSTEM_REGISTERS:
+    for opc1, crn, crm, opc2 in system.SYSTEM_REGISTERS:
         for rest in range(2 * PC):
             read, register = divmod(rest, PC)
             fields = opc1 << 21 | read << 20 | crn << 16 | register << 12 | opc2 << 5 | crm
