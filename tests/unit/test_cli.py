@@ -582,6 +582,27 @@ def test_console_of_a_system_that_ended_says_so(tmp_path: Path) -> None:
         terminal.attach(tmp_path / "gone", name="linux")
 
 
+def test_ctrl_c_while_the_program_is_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    """It ends as any program does that has no handler yet; a stand-in for `cli` shows the moment."""
+    (tmp_path / "orchestrator").mkdir()
+    (tmp_path / "orchestrator" / "__init__.py").touch()
+    shutil.copy(ROOT / "orchestrator" / "__main__.py", tmp_path / "orchestrator")
+    (tmp_path / "orchestrator" / "cli.py").write_text(
+        "import time; print(flush=True); time.sleep(400)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "orchestrator"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"\n"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=400)
+    assert (process.returncode, told) == (-signal.SIGINT, b"")
+
+
 def test_sigterm_ends_a_real_process_with_143(tmp_path: Path) -> None:
     """The handler works in a real process that waits, not only when raised by itself."""
     program = (
