@@ -116,7 +116,10 @@ def _remove(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     place = f"{args.place}:*" if args.all and ":" not in args.place else args.place
-    spec = probe_spec(f"{place} mode={args.mode} tasks=no")
+    try:
+        spec = probe_spec(f"{place} mode={args.mode} tasks=no")
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{error}, nor a VM with --all") from error
     if args.config is not None:
         from orchestrator import config
         from orchestrator.probe.guest import find_guest

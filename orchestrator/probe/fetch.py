@@ -344,6 +344,8 @@ class _Parser:
             return value.at(offset, None)
         if word[0].isalpha() or word[0] == "_":
             return self._variable(word)
+        if word[0].isdigit():
+            raise self._error(f"{word} is a number; what is in memory there is @{word}")
         raise self._error(f"{word!r} is not expected")
 
     def _register(self) -> int:

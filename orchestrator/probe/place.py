@@ -170,12 +170,12 @@ def _nearest(wanted: Wanted, view: View) -> Iterator[str]:
         return
     low, high = function[0].va, symbols.end_of(function[0])
     count = 0
-    for distance in range(2, _NEAR_BYTES + 1, 2):
-        for va in (wanted.va + distance, wanted.va - distance):
-            if not low <= va < high or (va % 4 and view.encoding(va) is not Encoding.T32):
-                continue
-            if not isinstance(_look(view, va, hvc=True), str):
-                yield f"{wanted.config.vm}:{symbols.name_of(va)}"
-                count += 1
-                if count == _NEAREST:
-                    return
+    offsets = sorted(range(-_NEAR_BYTES, _NEAR_BYTES + 1, 2), key=lambda at: (abs(at), -at))
+    for va in ((wanted.va & ~1) + offset for offset in offsets):
+        if not low <= va < high or (va % 4 and view.encoding(va) is not Encoding.T32):
+            continue
+        if not isinstance(_look(view, va, hvc=True), str):
+            yield f"{wanted.config.vm}:{symbols.name_of(va)}"
+            count += 1
+            if count == _NEAREST:
+                return

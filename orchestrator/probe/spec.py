@@ -107,7 +107,10 @@ def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
     """
     match = PLACE.fullmatch(place)
     if match is None or is_glob(place):
-        raise UsageError(f"{place!r} is not one place")
+        raise UsageError(
+            f"{guest.name}:{place} is a pattern of names; one place is needed here, such as one of "
+            f"`orchestrate probe symbols '{guest.name}:{place}'`"
+        )
     if match["address"]:
         return int(match["address"], 16)
     symbol = guest.symbols.find(match["symbol"])
@@ -172,5 +175,6 @@ def _check_fetches(fetches: tuple[Fetch, ...], where: str) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
-                f"{where}: two fetches are called {name!r}; name one, as in new={name}"
+                f"{where}: two fetches are called {name!r}; give yours another name, as in "
+                f"my_{name}=..., or do without the tasks: tasks=no"
             )

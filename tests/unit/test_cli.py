@@ -137,6 +137,8 @@ def test_only_the_plain_boot_keeps_running() -> None:
         (["images", "list", "--", "ls"], '"images" takes no command after --'),
         (["images"], "required: ACTION"),
         (["images", "build", "armp"], 'there is no image "armp"; did you mean "armmp"?'),
+        (["probe", "check", "linux", "-c", DUAL], "is not a place"),
+        (["walk", "linux"], "is not a place"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
     ],
     ids=lambda value: " ".join(value).replace(DUAL, "F") if isinstance(value, list) else "",

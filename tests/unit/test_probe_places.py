@@ -112,7 +112,8 @@ def guest_of(elf: Path) -> Guest:
         ("t:far", "is no code but a object"),
         ("t:constants+0x1000", "choose an offset below"),
         ("t:nothing*", "no function matches"),
-        ("t:choice far[0] far[0]", "two fetches are called"),
+        ("t:choice far[0] far[0]", "two fetches are called 'far_0'; give yours another name"),
+        ("t:choice limits=3", "3 is a number; what is in memory there is @3"),
         ("t:choice a=%r0:string[32] b=%r0:string[32] c=%r0:string[32]", "a record holds 19"),
     ],
 )
@@ -176,6 +177,7 @@ def test_no_instruction_of_a32_begins_at_an_odd_address(elf: Path, offset: int) 
         found = find(wanted, image_views({"t": guest})["t"])
         assert isinstance(found, Refusal)
         assert "middle of an instruction" in found.reason
+        assert len(found.nearest) == len(set(found.nearest)) > 0
 
 
 def test_a_pattern_is_a_probe_for_each_function(elf: Path) -> None:
