@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from orchestrator.commands import Commands, add_command
+from orchestrator.errors import UsageError
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +27,12 @@ def add(commands: Commands) -> None:
 
 def _walk(args: argparse.Namespace) -> int:
     from orchestrator import control, rundir
+    from orchestrator.config.probes import split_place
 
+    try:
+        split_place(args.place)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     path = rundir.find_control(args.run_dir)
     found = control.ask(path, {"do": "walk", "place": args.place})
     for line in found["steps"]:

@@ -19,7 +19,7 @@ _FOLDER: Final = Path(__file__).parent / "rtos_profiles"
 _KEYS: Final = {"name", "detect", "current", "task", "ready", "states", "switch", "tick", "calls"}
 _TASK_KEYS: Final = ("id", "priority", "state", "delay", "name", "stack")
 _SWITCH_KEYS: Final = {"at", "prev", "next"}
-_READY_KEYS: Final = {"zero", "set", "at"}
+_READY_KEYS: Final = {"zero", "within", "set", "at"}
 _CALL_KEYS: Final = {"at", "fetch"}
 
 
@@ -48,7 +48,9 @@ class RtosProfile:
         task: By what it tells ("id", "priority", "state", "delay", "name", "stack"), an
             expression with ``{task}`` for a pointer to the task.
         tick_at: The function that the kernel runs at each tick; None: not known.
-        ready_zero: Keys of `task` that are 0 in a task that could run on; empty: not known.
+        ready_zero: Keys of `task` that are 0 in a task that could run on, of "state" the bits that
+            `states` has; empty: not known.
+        ready_within: Keys of `task` -> the variable into which they point in such a task.
         ready_set: The priorities that have a task which could run, a bit for each; None: not known.
         ready_at: Functions at whose entry `ready_set` holds whatever has changed before.
         calls: What is of interest in its API.
@@ -68,6 +70,7 @@ class RtosProfile:
     switch_next: str | None = None
     tick_at: str | None = None
     ready_zero: tuple[str, ...] = ()
+    ready_within: Mapping[str, str] = field(default_factory=dict)
     ready_set: str | None = None
     ready_at: tuple[str, ...] = ()
     calls: tuple[Calls, ...] = ()
@@ -103,6 +106,7 @@ def load_profile(path: Path) -> RtosProfile:
         switch_next=switch.get("next"),
         tick_at=raw.get("tick", {}).get("at"),
         ready_zero=tuple(ready.get("zero", ())),
+        ready_within=ready.get("within", {}),
         ready_set=ready.get("set"),
         ready_at=tuple(ready.get("at", ())),
         calls=tuple(
@@ -125,6 +129,8 @@ def _faults(raw: Mapping[str, Any]) -> list[str]:
     found += [f"ready.{key} is not known" for key in ready if key not in _READY_KEYS]
     zero = ready.get("zero", ())
     found += [f"ready.zero: task.{key} is not there" for key in zero if key not in task]
+    within = ready.get("within", {})
+    found += [f"ready.within: task.{key} is not there" for key in within if key not in task]
     if ("set" in ready) != ("at" in ready):
         found.append("ready.set and ready.at need each other")
     found += [

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.config.probes import probe_text
+from orchestrator.guest.rtos import RtosProfile
 from orchestrator.probe.arm import Hits, Placed
 from orchestrator.probe.fetch import Fetch
 from orchestrator.probe.guest import Guest
@@ -75,6 +76,21 @@ def _fetches(fetches: tuple[Fetch, ...]) -> list[dict[str, Any]]:
     return out
 
 
+def _ready(guest: Guest, profile: RtosProfile) -> list[dict[str, Any]]:
+    """What is true of a task that could run on: first <= fact & mask <= last."""
+    bits = sum(profile.states)
+    masks = {"state": bits} if bits else {}
+    out: list[dict[str, Any]] = [
+        {"fact": fact, "mask": masks.get(fact, 0xFFFF_FFFF), "first": 0, "last": 0}
+        for fact in profile.ready_zero
+    ]
+    for fact, name in profile.ready_within.items():
+        variable = guest.symbols.find(name)
+        last = variable.va + max(variable.bytes, 1) - 1
+        out.append({"fact": fact, "mask": 0xFFFF_FFFF, "first": variable.va, "last": last})
+    return out
+
+
 def profiles_of(guests: Iterable[Guest]) -> dict[str, Any]:
     """What the states of the tasks of each guest's RTOS mean, by the VM's name."""
     out = {}
@@ -84,7 +100,7 @@ def profiles_of(guests: Iterable[Guest]) -> dict[str, Any]:
             out[guest.name] = {
                 "profile": profile.key,
                 "name": profile.name,
-                "ready_zero": list(profile.ready_zero),
+                "ready": _ready(guest, profile),
                 "states": {str(bit): what for bit, what in profile.states.items()},
             }
     return out

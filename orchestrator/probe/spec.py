@@ -20,6 +20,7 @@ from orchestrator.probe.guest import Guest
 
 _TASK_FACTS: Final = ("id", "priority", "state", "name")
 _SWITCH_FACTS: Final = ("id", "priority", "state", "delay", "name")
+_NEEDED_FACTS: Final = ("priority", "name")
 READY: Final = "ready"
 """Role of a place at which an RTOS tells which tasks could run, and name of what tells it."""
 GONE: Final = "is only there while Linux boots; its memory is used for other things afterwards"
@@ -155,13 +156,16 @@ def _task_fetches(
 def _facts(
     guest: Guest, profile: RtosProfile, prefix: str, pointer: str, keys: tuple[str, ...]
 ) -> tuple[Fetch, ...]:
-    texts = {prefix: pointer} | {
-        f"{prefix}_{key}": profile.of_task(pointer, key) for key in keys if key in profile.task
-    }
-    return tuple(
-        compile_fetch(text, symbols=guest.symbols, types=guest.types, name=name)
-        for name, text in texts.items()
-    )
+    def compiled(text: str, name: str) -> Fetch:
+        return compile_fetch(text, symbols=guest.symbols, types=guest.types, name=name)
+
+    out = [compiled(pointer, prefix)]
+    for key in (key for key in keys if key in profile.task):
+        # A kernel may be built without the others.
+        optional = key not in _NEEDED_FACTS
+        with contextlib.suppress(*(UsageError,) if optional else ()):
+            out.append(compiled(profile.of_task(pointer, key), f"{prefix}_{key}"))
+    return tuple(out)
 
 
 def _check_fetches(fetches: tuple[Fetch, ...], where: str) -> None:

@@ -316,7 +316,7 @@ class _Merge:
             hits,
             probe,
             first_pid=first_pid,
-            ready_zero=self._observed.ready_zero.get(self._vms[number].name, ()),
+            ready=self._observed.ready.get(self._vms[number].name, ()),
         )
         sets = self._ready_sets(probes)
         if len(sets.time_ns):

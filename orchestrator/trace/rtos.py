@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import CheckFailed
 from orchestrator.trace.formats import make_format
 from orchestrator.trace.pack import Packed, pack
-from orchestrator.trace.streams import Probe
+from orchestrator.trace.streams import Probe, Ready
 from orchestrator.trace.timeline import EventFormat, Field, Task
 
 FIRST_PID: Final = 65536
@@ -103,7 +103,7 @@ class Switches:
 
 
 def read_switches(
-    hits: NDArray[np.void], probe: Probe, *, first_pid: int, ready_zero: Iterable[str]
+    hits: NDArray[np.void], probe: Probe, *, first_pid: int, ready: Iterable[Ready]
 ) -> Switches:
     """Reads the records of the probe at an RTOS's task switch.
 
@@ -111,7 +111,7 @@ def read_switches(
         hits: Those of this probe, in order of time.
         probe: The probe.
         first_pid: Pid of the RTOS's priority 0.
-        ready_zero: Facts that are 0 in a task that could run on.
+        ready: What is true of a task that could run on.
 
     Raises:
         CheckFailed: A value could not be read in the guest.
@@ -132,12 +132,17 @@ def read_switches(
         facts["next"] = {what: np.roll(values, -1) for what, values in facts["prev"].items()}
         hits = hits[:-1]
         facts = {w: {k: v[: len(hits)] for k, v in each.items()} for w, each in facts.items()}
+        # It may also decide for the one that runs.
+        changed = facts["prev"]["task"] != facts["next"]["task"]
+        hits = hits[changed]
+        facts = {w: {k: v[changed] for k, v in each.items()} for w, each in facts.items()}
     for each in facts.values():
         each["comm"] = each["name"].astype(f"S{COMM_BYTES - 1}")
     _number(facts, first_pid)
     sleeps = np.zeros(len(hits), np.bool_)
-    for fact in ready_zero:
-        sleeps |= facts["prev"][fact] != 0
+    for rule in ready:
+        if rule.fact in facts["prev"]:
+            sleeps |= ~rule.of(facts["prev"][rule.fact])
     return Switches(
         time_ns=hits["time_ns"].astype(np.uint64),
         cpu=hits["cpu"].astype(np.uint16),

@@ -97,6 +97,28 @@ class Probe:
         raise StorageError(f"the records of probe {self.name} hold no {name!r}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """True of a task that could run on: first <= fact & mask <= last.
+
+    Attributes:
+        fact: What the task tells, such as "state".
+        mask: Bits that count.
+        first: Of the values.
+        last: Of the values.
+    """
+
+    fact: str
+    mask: int
+    first: int
+    last: int
+
+    def of(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether it is true, of each task."""
+        seen = values.astype(np.int64) & self.mask
+        return np.asarray((seen >= self.first) & (seen <= self.last))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
     """All that the observers have seen.
@@ -106,14 +128,14 @@ class Observed:
         hits: Records of probes, in order of time; of a hit that both observers saw, the plugin's.
         hypervisor: The hypervisor's own events, in order of time.
         lost: Records that could not be kept, by core.
-        ready_zero: By VM, the facts of an RTOS's task that are 0 in one that could run on.
+        ready: By VM, what is true of an RTOS's task that could run on.
     """
 
     probes: Mapping[int, Probe]
     hits: NDArray[np.void]
     hypervisor: NDArray[np.void]
     lost: Mapping[int, int]
-    ready_zero: Mapping[str, tuple[str, ...]]
+    ready: Mapping[str, tuple[Ready, ...]]
 
 
 def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
@@ -165,8 +187,9 @@ def read_streams(folder: Path) -> Observed:
         hits=hits,
         hypervisor=by_hypervisor[own],
         lost=lost,
-        ready_zero={
-            vm: tuple(each["ready_zero"]) for vm, each in document.get("profiles", {}).items()
+        ready={
+            vm: tuple(Ready(**each) for each in profile.get("ready", ()))
+            for vm, profile in document.get("profiles", {}).items()
         },
     )
 

@@ -45,7 +45,7 @@ linux = LinuxTrace(
 none = np.empty(0, RECORD)
 timeline = merge(
     vms=[Vm(name="linux", is_linux=True, cores=(0,))], cores=1, linux=linux, host={},
-    observed=Observed(probes={}, hits=none, hypervisor=none, lost={}, ready_zero={}),
+    observed=Observed(probes={}, hits=none, hypervisor=none, lost={}, ready={}),
 )
 trace_dat.write(timeline, Path(sys.argv[2]))
 usage = resource.getrusage(resource.RUSAGE_SELF)

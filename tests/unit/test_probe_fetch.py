@@ -90,10 +90,10 @@ void vTaskSwitchContext(void) { }
 struct k_thread {
     struct { void *link[2]; union { struct { signed char prio; u8 locked; }; short preempt; };
              u8 thread_state; } base;
-    struct { unsigned v[8]; unsigned sp; } callee_saved; char name[32];
+    struct { unsigned v[8]; unsigned psp; } callee_saved; char name[32];
 };
 struct z_kernel { struct { unsigned nested; char *irq_stack; struct k_thread *current; } cpus[2]; };
-struct k_thread main_thread = {.base.prio = -3, .base.thread_state = 4, .callee_saved.sp = 0x500,
+struct k_thread main_thread = {.base.prio = -3, .base.thread_state = 4, .callee_saved.psp = 0x500,
                                .name = "a thread with a long name"};
 struct z_kernel _kernel = {.cpus[0].current = &main_thread};
 void z_arm_context_switch(struct k_thread *new, struct k_thread *old) { (void)new; (void)old; }

@@ -57,7 +57,9 @@ PROBES = {
         probe(OTHER, "OSSemPost", "", "%r0", "count"),
         probe(READY, "OS_Sched", "ready", "ready"),
     ],
-    "profiles": {"rtos": {"ready_zero": ["state", "delay"]}},
+    "profiles": {"rtos": {"ready": [
+        {"fact": fact, "mask": 0xFFFF_FFFF, "first": 0, "last": 0} for fact in ("state", "delay")
+    ]}},
 }  # fmt: skip
 
 
