@@ -31,6 +31,7 @@ from orchestrator.bench.board import (
     open_board,
     prepare,
 )
+from orchestrator.bench.classes import ClassCost, class_costs, mean_cost
 from orchestrator.bench.gdb import gdb_rate
 from orchestrator.bench.places import (
     PLACES,
@@ -180,6 +181,33 @@ def trap_cost() -> list[Figure]:
             most=250,
         ),
     ]
+
+
+def cost_by_class() -> list[Figure]:
+    """The same at the entries of functions, by what they begin with."""
+    with _folder() as folder:
+        costs = class_costs(folder)
+    means = [
+        Figure(
+            name=f"HVC to the next instruction at {vm}'s function entries, on average",
+            value=mean_cost(costs, vm),
+            unit="instructions",
+            most=120,
+        )
+        for vm in costs[0].shares
+    ]
+    return means + [
+        Figure(
+            name=f"  {each.name}: {_shares(each)} ({each.hit} places, at most {each.most})",
+            value=each.median,
+            unit="instructions",
+        )
+        for each in costs
+    ]
+
+
+def _shares(cost: ClassCost) -> str:
+    return ", ".join(f"{share:.1%} of {vm}'s" for vm, share in cost.shares.items())
 
 
 async def _rtos_instructions(*, watched: bool) -> tuple[int, int]:
@@ -369,6 +397,7 @@ def against_gdb() -> list[Figure]:
 
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "trap": trap_cost,
+    "classes": cost_by_class,
     "shadow": shadow_cost,
     "idle": idle_plugin,
     "stream": stream_rate,
