@@ -10,18 +10,17 @@ A figure is one function that returns `Figure`s; to add one, write it and name i
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import config, session
-from orchestrator.errors import CheckFailed, OrchestrateError
+from orchestrator.bench.printed import Figure, print_figures
+from orchestrator.errors import CheckFailed
 from orchestrator.images import sources
 from orchestrator.options import BootOptions
 
@@ -41,28 +40,6 @@ type = "elf"
 ram = "16M"
 pin = [{core}]
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measured number beside the most that it may be.
-
-    Attributes:
-        name: What was measured.
-        value: The number, in `unit`.
-        unit: "instructions", "us", or "x" for a ratio of two runs.
-        limit: The figure fails above it; None: there is nothing to hold it against.
-    """
-
-    name: str
-    value: float
-    unit: str
-    limit: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the value keeps its limit."""
-        return self.limit is None or self.value <= self.limit
 
 
 class _Silent:
@@ -112,7 +89,7 @@ def hypervisor_paths() -> list[Figure]:
             name="null hypercall",
             value=alone["null_hypercall"] - loop,
             unit="instructions",
-            limit=120,
+            most=120,
         ),
         Figure(
             name="virtual timer interrupt, expiry to return",
@@ -123,13 +100,13 @@ def hypervisor_paths() -> list[Figure]:
             name="  of these added by the hypervisor",
             value=alone["timer_interrupt"] - native["timer_interrupt"],
             unit="instructions",
-            limit=500,
+            most=500,
         ),
         Figure(
             name="switch between two vCPUs, VFP untouched",
             value=(pair["yield"] - loop) / 2,
             unit="instructions",
-            limit=1500,
+            most=1500,
         ),
     ]
 
@@ -157,7 +134,7 @@ def linux_switch() -> list[Figure]:
             name="Linux context switch under the hypervisor, to the one without",
             value=guest / native,
             unit="x",
-            limit=1.002,
+            most=1.002,
         ),
     ]
 
@@ -184,13 +161,13 @@ def tick_jitter() -> list[Figure]:
             name=f"tick jitter, own core, quantum 20 us; worst second in ns: {own_histogram}",
             value=own,
             unit="us",
-            limit=25,
+            most=25,
         ),
         Figure(
             name=f"tick jitter, core shared with Linux; worst second in ns: {shared_histogram}",
             value=shared,
             unit="us",
-            limit=100,
+            most=100,
         ),
     ]
 
@@ -220,13 +197,13 @@ def host_time() -> list[Figure]:
             name=f"start to both guests ready ({least['dual']:.2f} s) to a direct boot",
             value=least["dual"] / least["direct"],
             unit="x",
-            limit=1.3,
+            most=1.3,
         ),
         Figure(
             name="2 s of guest time, quantum 20 us to quantum 1 ms",
             value=least["fine"] / least["coarse"],
             unit="x",
-            limit=1.3,
+            most=1.3,
         ),
     ]
 
@@ -241,23 +218,9 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the figures; 0 if all hold, 1 if one does not, else the error's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m orchestrator.bench.costs", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="|".join(FIGURES), help="default: all")
-    names = parser.parse_args(argv).figures or list(FIGURES)
-    if unknown := [name for name in names if name not in FIGURES]:
-        parser.error(f"no such figures: {', '.join(unknown)}")
-    holds = True
-    try:
-        for name in names:
-            for figure in FIGURES[name]():
-                limit = f"  (at most {figure.limit:g})" if figure.limit is not None else ""
-                verdict = "" if figure.holds else "  TOO MUCH"
-                print(f"{figure.value:10.5g} {figure.unit:13}{figure.name}{limit}{verdict}")
-                holds &= figure.holds
-    except OrchestrateError as error:
-        print(f"orchestrate: error: {error}", file=sys.stderr)
-        return error.status
-    return 0 if holds else 1
+    return print_figures(
+        FIGURES, prog="python -m orchestrator.bench.costs", about=__doc__, argv=argv
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ time, medians of some runs in turns, or rates over a run of some seconds.
 A figure is one function that returns `Figure`s; to add one, write it and name it in `FIGURES`.
 """
 
-import argparse
 import asyncio
 import enum
 import resource
@@ -16,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +38,8 @@ from orchestrator.bench.places import (
     run_to_first_call,
     set_rounds,
 )
-from orchestrator.errors import CheckFailed, OrchestrateError, PhaseTimeout
+from orchestrator.bench.printed import Figure, print_figures
+from orchestrator.errors import CheckFailed, PhaseTimeout
 from orchestrator.images import sources
 from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
 from orchestrator.machine.private_dir import private_dir
@@ -69,32 +68,6 @@ type = "linux"
 ram = "256M"
 pin = [0]
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measured number beside what it must be.
-
-    Attributes:
-        name: What was measured.
-        value: The number, in `unit`.
-        unit: "instructions", "x", "records/s" or "hits/s".
-        most: The figure fails above it; None: no such limit.
-        least: The figure fails below it; None: no such limit.
-    """
-
-    name: str
-    value: float
-    unit: str
-    most: float | None = None
-    least: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the value keeps its limits."""
-        return (self.most is None or self.value <= self.most) and (
-            self.least is None or self.value >= self.least
-        )
 
 
 class Loaded(enum.Enum):
@@ -407,29 +380,9 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the figures; 0 if all hold, 1 if one does not, else the error's exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.bench.probes", description=__doc__
+    return print_figures(
+        FIGURES, prog="python -m orchestrator.bench.probes", about=__doc__, argv=argv
     )
-    parser.add_argument("figures", nargs="*", metavar="|".join(FIGURES), help="default: all")
-    names = parser.parse_args(argv).figures or list(FIGURES)
-    if unknown := [name for name in names if name not in FIGURES]:
-        parser.error(f"no such figures: {', '.join(unknown)}")
-    holds = True
-    try:
-        for name in names:
-            for figure in FIGURES[name]():
-                limits = (
-                    f"  (at most {figure.most:g})" if figure.most is not None else "",
-                    f"  (at least {figure.least:g})" if figure.least is not None else "",
-                )
-                verdict = "" if figure.holds else "  FAILS"
-                text = f"{figure.value:12.4g} {figure.unit:13}{figure.name}"
-                print(f"{text}{''.join(limits)}{verdict}", flush=True)
-                holds &= figure.holds
-    except OrchestrateError as error:
-        print(f"orchestrate: error: {error}", file=sys.stderr)
-        return error.status
-    return 0 if holds else 1
 
 
 if __name__ == "__main__":
