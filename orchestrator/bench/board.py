@@ -52,6 +52,7 @@ class Board:
         channel: To the plugin.
         ram: Of the board.
         paths: Logs, and the file with the plugin's rings.
+        stop_ns: Guest time at which the plugin stops it; None: never.
     """
 
     layout: Layout
@@ -59,6 +60,7 @@ class Board:
     channel: PluginChannel
     ram: GuestRam
     paths: Paths
+    stop_ns: int | None = None
 
     def pa(self, vm: int, va: int) -> int:
         """Where a bare-metal guest that maps its memory flat has an address."""
@@ -108,16 +110,24 @@ class Board:
         return self.ram.view(pa, PROBE, 1)
 
     async def run_to_stop(self) -> None:
-        """Lets the machine go on until it stops by itself."""
+        """Lets the machine go on until it stops by itself; at its `stop_ns` it stands already."""
+        if await self._at_the_end():
+            return
         await self.machine.cont()
         await self._stopped()
 
     async def run_for(self, seconds: float) -> None:
-        """Lets the machine go on, and stops it after some host time."""
+        """Lets the machine go on, and stops it after some host time, or at its `stop_ns`."""
+        if await self._at_the_end():
+            return
         await self.machine.cont()
         await asyncio.sleep(seconds)
         await self.machine.stop()
         await self._stopped()
+
+    async def _at_the_end(self) -> bool:
+        """Whether the plugin has stopped it for good: it does so once, and then it would go on."""
+        return self.stop_ns is not None and (await self.channel.time()).ns >= self.stop_ns
 
     async def _stopped(self) -> None:
         async with aclosing(self.machine.events()) as events:
@@ -289,4 +299,5 @@ async def open_board(
                         channel=channel,
                         ram=ram,
                         paths=made.paths,
+                        stop_ns=stop_ns,
                     )

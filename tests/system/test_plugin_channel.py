@@ -79,6 +79,20 @@ def test_a_stop_point_is_the_same_instant_every_time(
     assert first[1][2] >> 48 == 2, "VMID of the VM at position 1"
 
 
+def test_a_board_stays_at_its_end(board: Any) -> None:
+    """The plugin stops it there once; to let it go on then would be to wait for ever."""
+    end_ns = 30_000_000
+
+    async def act(made: Any) -> None:
+        for _ in range(2):
+            await made.run_to_stop()
+            assert (await made.channel.time()).ns == end_ns
+        await made.run_for(0)
+        assert (await made.channel.time()).ns == end_ns
+
+    on_board(board, act, stop_ns=end_ns)
+
+
 def test_guest_time_stands_while_the_machine_is_stopped(board: Any) -> None:
     """A stop at an instant that the host chooses costs no guest time, whatever is asked meanwhile."""
 

@@ -75,10 +75,6 @@ def test_a_watched_run_is_the_same_run(
             reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent / "trace")
             reader.start()
             try:
-                for vm in range(2):  # before that it has no stack
-                    await made.channel.stop_at(made.pa(vm, rtos_functions["main"]))
-                for _ in range(2):
-                    await made.run_to_stop()
                 for vm in range(2):
                     # Not after some host time: the guests could be at their end by then.
                     await made.channel.stop_at(made.pa(vm, rtos_symbols["OSTaskSwHook"]))
