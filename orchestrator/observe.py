@@ -34,7 +34,7 @@ from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Probes
-from orchestrator.probe.ending import JobEnd
+from orchestrator.probe.ending import Call, JobEnd
 from orchestrator.probe.guest import Guest, find_guest
 from orchestrator.probe.ledger import Ledger
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
@@ -121,6 +121,7 @@ class Observer:
         self._job_has_ended = False
         self._marks: Marks | None = None
         self._finishing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._open = contextlib.AsyncExitStack()
         self._attached = False
         self._follower: PageFollower | None = None
@@ -221,7 +222,10 @@ class Observer:
         Raises:
             OrchestrateError: The probes cannot be placed.
         """
+        if self._closing is not None:
+            return True
         if self._finishing is not None:
+            await self._after_the_records()
             return True
         if await self._at_the_end():
             return False
@@ -248,11 +252,24 @@ class Observer:
                 await self._marks.take()
             await self._marks.wait()
         if self._job_end is not None and stack is not None:
-            if self._job_end.is_end(stack):
+            if self._job_end.call(stack) is Call.ENDED:
                 self._job_has_ended = True
-                await self.finish()
-            else:
-                await self._job_end.wait()
+                await self._end_records()
+            await self._job_end.wait()
+
+    async def _after_the_records(self) -> None:
+        """Has the machine go on until the host has all of the job's output, and not any further.
+
+        So the consoles end at an instant of the guest, too.
+        """
+        if self._job_end is None or not self._job_has_ended:
+            return
+        stack = await self._job_end.stack()
+        if stack is None:
+            await self._machine.cont()
+        elif self._job_end.call(stack) is not Call.TOLD:
+            await self._job_end.wait()
+            await self._machine.cont()
 
     async def _at_the_end(self) -> bool:
         return self._stop_ns is not None and (await self._channel.time()).ns >= self._stop_ns
@@ -330,37 +347,47 @@ class Observer:
             OrchestrateError: A probe was not placed, counted or removed as it should be. The
                 streams are complete nevertheless, as far as they can be.
         """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        # A second caller waits for the first one's work, and neither interrupts it.
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            await self._end_records()
+        finally:
+            await self._open.aclose()
+
+    async def _end_records(self) -> None:
         if self._finishing is None:
             self._finishing = asyncio.create_task(self._finish())
-        # A second caller waits for the first one's work, and neither interrupts it.
         await asyncio.shield(self._finishing)
 
     async def _finish(self) -> None:
+        if not self._attached:
+            return
         faults: list[str] = []
         gone = False
-        async with self._open:
-            if not self._attached:
-                return
-            try:
-                await self._machine.stop()
-                if self._follower is not None:
-                    await asyncio.to_thread(self._follower.finish)
-                self._ledger.executed = await self._count_instructions()
-                if self._options.ftrace and self._job_end is not None:
-                    await self._pull()
-                await self._take_away(faults)
-            except MachineError as error:
-                gone = True
-                faults.append(f"what the probes counted is taken from the records: {error.message}")
-            # The machine stands still or is gone: what is in the rings now is all there will be.
-            streams = await asyncio.to_thread(self._reader.finish)
-            if gone:
-                self._ledger.count_records({each: streams[each].path for each in streams})
-            lost = {name: each.lost for name, each in streams.items() if each.lost}
-            if lost:
-                faults.append(f"records were lost: {lost}")
-            self._write_ledger()
-            self._write_marks()
+        try:
+            await self._machine.stop()
+            if self._follower is not None:
+                await asyncio.to_thread(self._follower.finish)
+            self._ledger.executed = await self._count_instructions()
+            if self._options.ftrace and self._job_end is not None:
+                await self._pull()
+            await self._take_away(faults)
+        except MachineError as error:
+            gone = True
+            faults.append(f"what the probes counted is taken from the records: {error.message}")
+        # The machine stands still or is gone: what is in the rings now is all there will be.
+        streams = await asyncio.to_thread(self._reader.finish)
+        if gone:
+            self._ledger.count_records({each: streams[each].path for each in streams})
+        lost = {name: each.lost for name, each in streams.items() if each.lost}
+        if lost:
+            faults.append(f"records were lost: {lost}")
+        self._write_ledger()
+        self._write_marks()
         if faults:
             raise CheckFailed("\n".join(faults))
 

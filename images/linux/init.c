@@ -5,7 +5,8 @@
  *
  * It calls sync() right before it says so: the first execution of the kernel's ksys_sync is the
  * instant from which tracing and measuring begin, and at which a boot can be saved. When the job has
- * ended it calls sync() once more: there the records end.
+ * ended it calls sync() once more: there the records end. And once more when it has said that the
+ * host has everything: there the machine can be stopped.
  *
  * Lines on the console that the orchestrator waits for:
  *     orchestrate: ready          user space runs
@@ -393,10 +394,12 @@ static void run_job(char *const words[], const int ports[PORT_COUNT])
         int length = snprintf(text, sizeof(text), "%d\n", code);
         status = write_all(ports[PORT_STATUS], text, (size_t)length);
     }
-    if (status)
+    if (status) {
         say("orchestrate: error: output: %s\n", strerror(-status));
-    else
-        say("orchestrate: done %d\n", code);
+        return;
+    }
+    say("orchestrate: done %d\n", code);
+    sync();
 }
 
 /* A shell on the console's own device, which, unlike /dev/console, can control a session. */

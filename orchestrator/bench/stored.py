@@ -23,6 +23,7 @@ from orchestrator.bench.model import RESULTS_NAME, from_json
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.records import RECORD, RING_HEADER_BYTES
 from orchestrator.rundir import RUN_JSON, default_root, storage_errors
+from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.merge import LINUX_FOLDER, STREAMS_FOLDER, merge_run
 
 STREAM_SUFFIX: Final = ".rec"
@@ -118,9 +119,15 @@ def find(path: Path) -> Stored:
 def differences(run: Stored, baseline: Stored) -> Iterator[Difference]:
     """The first difference of each log, stream and timeline that both have.
 
+    That of the timelines comes first: it has all guests, in the order in which things happened.
+
     Raises:
         StorageError: A file cannot be read.
     """
+    if run.traced and baseline.traced:
+        timelines = merge_run(run.path), merge_run(baseline.path)
+        if different := difference.of_timelines("timeline", *timelines):
+            yield different
     others = {baseline.name(path): path for path in (*baseline.logs, *baseline.streams)}
     for path in (*run.logs, *run.streams):
         name = run.name(path)
@@ -139,10 +146,6 @@ def differences(run: Stored, baseline: Stored) -> Iterator[Difference]:
         else:
             found = None
         if found is not None:
-            yield found
-    if run.traced and baseline.traced:
-        timelines = merge_run(run.path), merge_run(baseline.path)
-        if found := difference.of_timelines("timeline", *timelines):
             yield found
 
 
@@ -206,5 +209,6 @@ def _beside(run: Stored) -> Sequence[Path]:
     wanted = [path.with_name(RUN_JSON) for path in run.logs]
     wanted += [path.with_name(PROBES_JSON) for path in run.streams]
     if run.traced:
-        wanted += sorted((run.path / LINUX_FOLDER).rglob("*"))
+        for folder in (LINUX_FOLDER, f"{STREAMS_FOLDER}/{PAGES_FOLDER}"):
+            wanted += sorted((run.path / folder).rglob("*"))
     return tuple(path for path in dict.fromkeys(wanted) if path.is_file())

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The instant at which the job in Linux has ended, so that what a run records ends there.
+"""The instants at which the job in Linux has ended, so that what a run leaves ends there.
 
-Linux's init calls sync() when user space is up and once more when its job has ended. The job may
-call it, too: whose call it is shows in the kernel stack, since each task has its own.
+Linux's init calls sync() when user space is up, once more when its job has ended, and for the last
+time when it has said so on its console. The job may call it, too: whose call it is shows in the
+kernel stack, since each task has its own.
 """
 
+import enum
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -24,8 +26,17 @@ class Channel(Protocol):
         """Stops the machine at the next execution of an address."""
 
 
+class Call(enum.Enum):
+    """What a call of sync() means."""
+
+    OTHER = enum.auto()  # not init's
+    READY = enum.auto()  # user space is up
+    ENDED = enum.auto()  # the job has ended: no more records
+    TOLD = enum.auto()  # the host has all that the job has left: nothing more to run for
+
+
 class JobEnd:
-    """Waits for the second sync() of Linux's init.
+    """Waits for the calls of sync() of Linux's init.
 
     Args:
         channel: The plugin's.
@@ -41,6 +52,7 @@ class JobEnd:
         self._function = range(function.va, guest.symbols.end_of(function))
         self._pin = pin
         self._init: int | None = None
+        self._calls = [Call.READY, Call.ENDED, Call.TOLD]
 
     async def wait(self) -> None:
         """Has the machine stop at the next call.
@@ -63,7 +75,13 @@ class JobEnd:
                 return await self._channel.read_register(core, "sp") >> _STACK_BITS
         return None
 
-    def is_end(self, stack: int) -> bool:
-        """Whether this call ends the run's records: init's, but not its first."""
-        first, self._init = self._init is None, self._init or stack
-        return not first and stack == self._init
+    def call(self, stack: int) -> Call:
+        """Which call this is; every one is to be told, in their order.
+
+        Args:
+            stack: The caller's, as `stack` gives it. The first caller is init.
+        """
+        self._init = self._init or stack
+        if stack != self._init or not self._calls:
+            return Call.OTHER
+        return self._calls.pop(0)
