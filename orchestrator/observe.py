@@ -138,7 +138,7 @@ class Observer:
     @property
     def _records(self) -> bool:
         """Whether something is recorded from the start point on."""
-        return bool(self._config.probes) or self._hypervisor_events
+        return bool(self._config.probes or self._options.withdrawn) or self._hypervisor_events
 
     async def attach(self) -> None:
         """Connects to the machine, which has just been started and stands still.
@@ -281,6 +281,8 @@ class Observer:
         if self._hypervisor_events:
             at = HV_TRACE_PA + _EVENTS_OFFSET
             self._ram.write(at, _OWN_EVENTS.to_bytes(4, "little"))
+        off, _ = await self.probes.add(self._options.withdrawn)
+        await self.probes.remove([each.id for each in off])
         placed, skipped = await self.probes.add(self._config.probes)
         self._ledger.skip(skipped)
         self._reporter.note(

@@ -45,6 +45,8 @@ class BootOptions:
         on_pages: Gets Linux's CPU, pages of its ftrace with something new, and how many bytes of
             each are old, while the system runs, in a thread of its own; see `follow`.
         probes: Placed together with those of the config.
+        withdrawn: Placed with those and taken away again at the same instant: what is left of a
+            probe that is off.
         saved_start: Go on from the saved state of the booted system, made first where it is
             missing. What the run gives is the same; it only comes sooner.
         mark: A place as "VM:PLACE"; at each execution all instruction counts are read, in no guest
@@ -64,6 +66,7 @@ class BootOptions:
     on_records: Callable[[str, NDArray[np.void]], None] | None = None
     on_pages: Callable[[int, NDArray[np.uint8], NDArray[np.int64]], None] | None = None
     probes: tuple[ProbeConfig, ...] = ()
+    withdrawn: tuple[ProbeConfig, ...] = ()
     saved_start: bool = False
     mark: str | None = None
     json: bool = False

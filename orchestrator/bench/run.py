@@ -79,17 +79,26 @@ def run_bench(
     reporter = reporter or SilentReporter()
     if bench.phase is not None:
         vm: LinuxVm | ElfVm = first_elf(config)
-        system = _with_rtos_benchmark(config, variant)
+        system = _with_rtos_benchmark(config)
+        place = RTOS_SWITCH
         options = BootOptions(out=out, until_ready=True, mark=f"{vm.name}:{RTOS_MARK}")
     else:
         vm = config.linux_vms[0]
-        system = _with_programs(config, bench, variant)
+        system = _with_programs(config, bench)
+        place = LINUX_SWITCH
         script = guest_script(variant, shlex.join(bench.command))
         options = BootOptions(
             out=out,
             command=("sh", "-c", script),
             mark=f"{vm.name}:{LINUX_MARK}",
             saved_start=saved_start,
+        )
+    if variant.probe is not None:
+        probe = ProbeConfig(vm=vm.name, place=place, name="switch", mode=variant.probe)
+        options = (
+            dataclasses.replace(options, withdrawn=(probe,))
+            if variant.withdrawn
+            else dataclasses.replace(options, probes=(probe,))
         )
     result = session.boot(system, options, reporter)
     output, errors = _output(result.run_dir, vm, in_rtos=bench.phase is not None)
@@ -143,13 +152,13 @@ def first_elf(config: Config) -> ElfVm:
     raise UsageError(f'{config.path.name}: has no VM of type "elf" for a benchmark of the RTOS')
 
 
-def _with_programs(config: Config, bench: Benchmark, variant: Variant) -> Config:
+def _with_programs(config: Config, bench: Benchmark) -> Config:
     first = config.linux_vms[0]
     vm = dataclasses.replace(first, files=(*first.files, *_files(bench)))
-    return _with_vm(config, first, vm, variant, place=LINUX_SWITCH)
+    return _with_vm(config, first, vm)
 
 
-def _with_rtos_benchmark(config: Config, variant: Variant) -> Config:
+def _with_rtos_benchmark(config: Config) -> Config:
     first = first_elf(config)
     vm = dataclasses.replace(
         first, image=sources.build("rtos-bench"), ready="rtos: bench done", console=True
@@ -157,18 +166,11 @@ def _with_rtos_benchmark(config: Config, variant: Variant) -> Config:
     # Probes are placed by default when Linux's user space is up; these are over long before.
     trace = dataclasses.replace(config.trace, arm_at=f"{vm.name}:{RTOS_MARK}")
     system = dataclasses.replace(config, trace=trace)
-    return _with_vm(system, first, vm, variant, place=RTOS_SWITCH)
+    return _with_vm(system, first, vm)
 
 
-def _with_vm(
-    config: Config, old: LinuxVm | ElfVm, new: LinuxVm | ElfVm, variant: Variant, *, place: str
-) -> Config:
-    vms = tuple(new if vm is old else vm for vm in config.vms)
-    probes = config.probes
-    if variant.probe is not None:
-        probe = ProbeConfig(vm=new.name, place=place, name="switch", mode=variant.probe)
-        probes = (*probes, probe)
-    return dataclasses.replace(config, vms=vms, probes=probes)
+def _with_vm(config: Config, old: LinuxVm | ElfVm, new: LinuxVm | ElfVm) -> Config:
+    return dataclasses.replace(config, vms=tuple(new if vm is old else vm for vm in config.vms))
 
 
 def _files(bench: Benchmark) -> tuple[tuple[Path, str], ...]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The ways to observe a context switch that are held against each other, as one table.
 
-`none` is the system as it is. `hvc` and `shadow` are the orchestrator's own probes. The others are
-Linux's own tracers, set up by a shell script in the guest before the benchmark starts, so that the
+`none` is the system as it is. `hvc` and `shadow` are the orchestrator's own probes; in `off` the
+HVC was placed and taken away again. The others are Linux's own tracers, set up by a shell script in the guest before the benchmark starts, so that the
 same system can be measured without any of ours.
 
 To add a variant: a line in `VARIANTS`. A guest-side one has a script that sets it up; `run` sees to
@@ -29,12 +29,14 @@ class Variant:
         name: What the user types.
         about: For tables and figures.
         probe: Mode of the orchestrator's probe on the context switch; None: no probe.
+        withdrawn: Whether that probe is taken away again before the guest goes on.
         setup: Shell lines in Linux, in the directory of tracefs, before the benchmark; "": none.
     """
 
     name: str
     about: str
     probe: Literal["hvc", "shadow"] | None = None
+    withdrawn: bool = False
     setup: str = ""
 
 
@@ -44,6 +46,7 @@ def _table(*variants: Variant) -> Mapping[str, Variant]:
 
 VARIANTS: Final = _table(
     Variant(name=REFERENCE, about="not observed"),
+    Variant(name="off", about="HVC placed and taken away again", probe="hvc", withdrawn=True),
     Variant(name="hvc", about="HVC on the context switch", probe="hvc"),
     Variant(name="shadow", about="shadow probe on the context switch", probe="shadow"),
     Variant(
