@@ -153,8 +153,8 @@ def _saved_start(
     entry = store.entry(
         f"{starts.KIND}/{starts.digest(run.config, layout, by_path)[:24]}",
         lambda folder: _save_start(run, folder, reporter, interruptions),
+        keep=starts.KEPT,
     )
-    store.keep_newest(starts.KIND, starts.KEPT, used=entry)
     run.saved_start = entry
     start = SavedStart(entry)
     if run.options.for_ns is not None and run.options.for_ns <= start.time_ns:

@@ -41,7 +41,7 @@ def test_a_failed_fill_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no"):
         store.entry("kind/name", fill)
     assert store.list() == ()
-    assert [p.name for p in (tmp_path / "kind").iterdir()] == [".lock"]
+    assert [p.name for p in (tmp_path / "kind").iterdir()] == [".lock-name"]
 
 
 def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_killed_process_leaves_no_entry_and_no_lock(tmp_path: Path) -> None:
     assert store.list() == ()
     entry = store.entry("kind/name", put("whole"))
     assert [p.name for p in entry.iterdir()] == ["file"]
-    assert sorted(p.name for p in (tmp_path / "kind").iterdir()) == [".lock", "name"]
+    assert sorted(p.name for p in (tmp_path / "kind").iterdir()) == [".lock-name", "name"]
 
 
 def test_threads_that_ask_at_once_make_one_entry(tmp_path: Path) -> None:
@@ -139,6 +139,33 @@ def test_default_root_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert default_root() == tmp_path / ".cache/orchestrate"
 
 
+def test_entries_of_one_kind_are_made_at_once(tmp_path: Path) -> None:
+    """Each waits for the other to have begun: one after the other they would never end."""
+    store = Store(tmp_path)
+    both = threading.Barrier(2)
+
+    def make(name: str) -> None:
+        store.entry(f"kind/{name}", lambda _: (both.wait(60), None)[1], keep=5)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [entry.key for entry in store.list()] == ["kind/a", "kind/b"]
+
+
+def test_clean_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FILL_AND_HANG, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"started\n"
+        process.kill()
+    assert list((tmp_path / "kind").glob(".part-*"))
+    Store(tmp_path).clean()
+    assert list((tmp_path / "kind").iterdir()) == []
+
+
 def test_the_newest_of_a_kind_are_kept(tmp_path: Path) -> None:
     """Newest is what was used last, not what was made last; other kinds are left alone."""
     store = Store(tmp_path)
@@ -146,6 +173,19 @@ def test_the_newest_of_a_kind_are_kept(tmp_path: Path) -> None:
     other = store.entry("other/x", lambda _: None)
     for age, path in enumerate(reversed(made)):
         os.utime(path, (1000 - age, 1000 - age))
-    store.keep_newest("kind", 2, used=made[0])
+    assert store.entry("kind/a", lambda _: None, keep=2) == made[0]
     assert [entry.key for entry in store.list()] == ["kind/a", "kind/c", "other/x"]
     assert other.is_dir()
+
+
+def test_an_entry_that_is_being_made_is_not_removed_for_a_newer_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def fill(directory: Path) -> None:
+        for name in "abc":
+            store.entry(f"kind/{name}", put(name), keep=1)
+        (directory / "file").write_text("whole")
+
+    entry = store.entry("kind/long", fill, keep=1)
+    assert (entry / "file").read_text() == "whole"
+    assert [each.key for each in store.list()] == ["kind/long"]
