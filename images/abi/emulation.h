@@ -40,7 +40,8 @@ enum emulation {
     EMULATE_WRITE_CP15,
     /*
      * The start of a stack frame, for probe.S: `shift` registers in a row from rd on, LINK: then lr,
-     * at the new sp; extra as for a list. Else as STORE_MULTIPLE, STORE and STORE_DUAL.
+     * at the new sp; extra as for a list. Else as STORE_MULTIPLE, STORE and STORE_DUAL. More than
+     * EMULATE_MAX_ROW: so many less in a row, then a second one, from op & 15 on, of op >> 4.
      */
     EMULATE_PUSH = 24,
     EMULATE_PUSH_ONE,

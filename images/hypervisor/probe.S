@@ -131,25 +131,36 @@ walk:
     lsr     r2, r6, #24
     add     pc, pc, r2, lsl #4
     nop
-    .macro  row regs:vararg
+rows:
+    .macro  row next, regs:vararg
     ldm     r8, {\regs}
     stm     r12!, {\regs}
-    b       1f
+    b       \next
     nop
+    .endm
+    .macro  rows next
+    row     \next, r1
+    row     \next, r1, r2
+    row     \next, r1, r2, r3
+    row     \next, r1, r2, r3, r5
+    row     \next, r1, r2, r3, r5, r7
+    row     \next, r1, r2, r3, r5, r7, r8
+    row     \next, r1, r2, r3, r5, r7, r8, r9
+    row     \next, r1, r2, r3, r5, r7, r8, r9, r11
+    row     \next, r1, r2, r3, r5, r7, r8, r9, r11, lr
     .endm
     b       1f
     nop
     nop
     nop
-    row     r1
-    row     r1, r2
-    row     r1, r2, r3
-    row     r1, r2, r3, r5
-    row     r1, r2, r3, r5, r7
-    row     r1, r2, r3, r5, r7, r8
-    row     r1, r2, r3, r5, r7, r8, r9
-    row     r1, r2, r3, r5, r7, r8, r9, r11
-    row     r1, r2, r3, r5, r7, r8, r9, r11, lr
+    rows    1f
+    rows    second_row
+second_row:
+    ubfx    r2, r6, #8, #4              @ its first register, and how many
+    add     r8, r0, r2, lsl #2
+    ubfx    r2, r6, #12, #4
+    add     r2, pc, r2, lsl #4
+    sub     pc, r2, #. + 4 - rows
 1:  tst     r6, #IN_IRQ
     bne     irq_mode_end
     tst     r6, #LINK

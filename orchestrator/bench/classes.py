@@ -18,6 +18,7 @@ from orchestrator import config, session
 from orchestrator.bench.run import SilentReporter
 from orchestrator.config.probes import parse_probe
 from orchestrator.options import BootOptions
+from orchestrator.probe.emulation import MAX_ROW, Emulation, Operation
 from orchestrator.probe.guest import Guest, View
 from orchestrator.probe.offline import guests_of, image_views
 from orchestrator.probe.place import Place, class_name, find
@@ -105,8 +106,14 @@ def _by_class(guest: Guest, view: View) -> dict[str, list[int]]:
     for each in resolve(parse_probe(f"{guest.name}:*"), guest):
         found = find(each, view, near=False)
         if isinstance(found, Place) and found.displaced is not None:
-            out[f"{found.code.encoding.name} {class_name(found.displaced)}"].append(found.wanted.va)
+            rows = ", two rows" if _has_two_rows(found.displaced) else ""
+            kind = f"{found.code.encoding.name} {class_name(found.displaced)}{rows}"
+            out[kind].append(found.wanted.va)
     return out
+
+
+def _has_two_rows(displaced: Operation) -> bool:
+    return displaced.emulation is Emulation.PUSH and displaced.shift > MAX_ROW
 
 
 def _spread(addresses: list[int], count: int) -> list[int]:

@@ -81,15 +81,27 @@ def push(operation: Operation) -> Operation:
 
 
 def _push_list(o: Operation) -> Operation:
-    """Registers in a row, and lr, below sp."""
+    """Registers in a row, or in two, and lr, below sp."""
     low = o.value & ~(1 << LR)
-    count = low.bit_count()
-    first = (low & -low).bit_length() - 1 if low else 0
-    in_row = low >> first == (1 << count) - 1 and low >> SP == 0 and count <= MAX_ROW
-    if not in_row or o.extra != _list_offsets(-4 * o.ra, -4 * o.ra):
+    first, count = _lowest_row(low)
+    second, second_count = _lowest_row(low >> first + count << first + count)
+    in_rows = count + second_count == low.bit_count() and max(count, second_count) <= MAX_ROW
+    if not in_rows or low >> SP or o.extra != _list_offsets(-4 * o.ra, -4 * o.ra):
         return o
     flags = o.flags | (Flag.LINK if o.value >> LR & 1 else NO_FLAGS)
-    return replace(o, emulation=Emulation.PUSH, flags=flags, rd=first, shift=count)
+    o = replace(o, emulation=Emulation.PUSH, flags=flags, rd=first, shift=count)
+    if second_count:
+        o = replace(o, shift=MAX_ROW + count, op=second | second_count << 4)
+    return o
+
+
+def _lowest_row(registers: int) -> tuple[int, int]:
+    """The first of a list's registers, and how many follow each other from there on; (0, 0): none."""
+    if not registers:
+        return 0, 0
+    first = (registers & -registers).bit_length() - 1
+    row = registers >> first
+    return first, (row ^ row + 1).bit_length() - 1
 
 
 def _offset(f: Fields, operation: Operation) -> Decoded:

@@ -201,7 +201,16 @@ def system_registers(generator: random.Random, sites_va: int) -> Iterator[Instan
 
 def pushes(generator: random.Random, sites_va: int) -> Iterator[Instance]:
     """Function entries, of which random words have too few."""
-    rows = [((1 << count) - 1) << first for count in range(10) for first in range(13 - count)]
+    single = [((1 << count) - 1) << first for count in range(10) for first in range(13 - count)]
+    # Two rows with a gap of one or more, such as {r0-r2, r4, r5}.
+    double = [
+        low | high << low.bit_length() + gap
+        for low in single
+        for high in ((1 << count) - 1 for count in range(1, 10))
+        for gap in range(1, 12)
+        if low and (high << low.bit_length() + gap) < 1 << 13
+    ]
+    rows = single + generator.sample(double, 300)
     for row in rows:
         for word, thumb in (
             (0xE92D_0000 | row, False),

@@ -11,7 +11,7 @@ import capstone
 import pytest
 
 from orchestrator.probe import a32, t32
-from orchestrator.probe.emulation import REGISTER, Emulation
+from orchestrator.probe.emulation import MAX_ROW, REGISTER, Emulation
 from orchestrator.probe.encoding import Row
 from orchestrator.probe.instruction import (
     Operation,
@@ -150,7 +150,8 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
     [
         (0xE52DE004, False, Emulation.PUSH_ONE),  # push {lr}
         (0xE92D4010, False, Emulation.PUSH),
-        (0xE92D4011, False, Emulation.STORE_MULTIPLE),  # push {r4, lr}
+        (0xE92D4011, False, Emulation.PUSH),  # push {r0, r4, lr}
+        (0xE92D4111, False, Emulation.STORE_MULTIPLE),  # push {r0, r4, r8, lr}
         (0xE8BD8010, False, Emulation.LOAD_MULTIPLE),  # pop {r4, pc}
         (0xE1A0C00D, False, Emulation.ALU_SHIFT),  # mov ip, sp
         (0xE3510000, False, Emulation.ALU_IMM),  # cmp r1, #0
@@ -189,6 +190,17 @@ def test_what_compilers_write_can_be_displaced(
     decoded = decode(word, va=VA, thumb=thumb)
     assert isinstance(decoded, Operation)
     assert decoded.emulation is emulation
+
+
+def test_a_push_of_two_rows_is_told_row_by_row() -> None:
+    """More than nine registers is the first row's code for "a second one follows"."""
+    decoded = decode(0xE92D48F7, va=VA, thumb=False)  # push {r0-r2, r4-r7, r11, lr}: three rows
+    assert isinstance(decoded, Operation)
+    assert decoded.emulation is Emulation.STORE_MULTIPLE
+    decoded = decode(0xE92D40F7, va=VA, thumb=False)  # push {r0-r2, r4-r7, lr}
+    assert isinstance(decoded, Operation)
+    assert (decoded.emulation, decoded.rd, decoded.shift) == (Emulation.PUSH, 0, MAX_ROW + 3)
+    assert decoded.op == 4 | 4 << 4
 
 
 def test_branch_targets_are_folded() -> None:
