@@ -79,11 +79,15 @@ class Delays:
 
     Attributes:
         delay_ns: uint64[n].
+        end_ns: When the task ran; uint64[n].
+        cpu: Where it was woken or preempted; uint16[n].
         source: Position in `Timeline.sources`; uint8[n].
         pid: int32[n].
     """
 
     delay_ns: NDArray[np.uint64]
+    end_ns: NDArray[np.uint64]
+    cpu: NDArray[np.uint16]
     source: NDArray[np.uint8]
     pid: NDArray[np.int32]
 
@@ -242,12 +246,7 @@ def wakeup_delays(timeline: Timeline) -> Delays:
     wakeups = timeline.rows("sched_wakeup")
     if not len(wakeups):
         return _no_delays()
-    return _delays(
-        timeline,
-        since=timeline.time_ns[wakeups],
-        source=timeline.source[wakeups],
-        pid=timeline.values(wakeups, "pid").astype(np.int32),
-    )
+    return _delays(timeline, wakeups, timeline.values(wakeups, "pid").astype(np.int32))
 
 
 def preemption_delays(timeline: Timeline) -> Delays:
@@ -258,7 +257,7 @@ def preemption_delays(timeline: Timeline) -> Delays:
     state = timeline.values(rows, "prev_state")
     pid = timeline.values(rows, "prev_pid").astype(np.int32)
     rows, pid = (each[np.isin(state, list(_RUNNABLE)) & (pid != IDLE)] for each in (rows, pid))
-    return _delays(timeline, since=timeline.time_ns[rows], source=timeline.source[rows], pid=pid)
+    return _delays(timeline, rows, pid)
 
 
 def share_of_time(
@@ -309,14 +308,9 @@ def _lanes(timeline: Timeline, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]
     return [rows[key == each] for each in np.unique(key)]
 
 
-def _delays(
-    timeline: Timeline,
-    *,
-    since: NDArray[np.uint64],
-    source: NDArray[np.uint8],
-    pid: NDArray[np.int32],
-) -> Delays:
-    """From an instant at which a task was ready but did not run to its next run."""
+def _delays(timeline: Timeline, rows: NDArray[np.intp], pid: NDArray[np.int32]) -> Delays:
+    """From events at which a task was ready but did not run to its next run."""
+    since, source = timeline.time_ns[rows], timeline.source[rows]
     switches = timeline.guest_rows("sched_switch")
     if not len(switches) or not len(since):
         return _no_delays()
@@ -346,7 +340,13 @@ def _delays(
     end = came_time[following[kept]]
     order = np.argsort(end, kind="stable")
     kept = kept[order]
-    return Delays(delay_ns=end[order] - since[kept], source=source[kept], pid=pid[kept])
+    return Delays(
+        delay_ns=end[order] - since[kept],
+        end_ns=end[order],
+        cpu=timeline.cpu[rows[kept]],
+        source=source[kept],
+        pid=pid[kept],
+    )
 
 
 def _task(source: NDArray[np.uint8], pid: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -361,5 +361,9 @@ def _at(keys: NDArray[np.uint64], positions: NDArray[np.intp]) -> NDArray[np.uin
 
 def _no_delays() -> Delays:
     return Delays(
-        delay_ns=np.empty(0, np.uint64), source=np.empty(0, np.uint8), pid=np.empty(0, np.int32)
+        delay_ns=np.empty(0, np.uint64),
+        end_ns=np.empty(0, np.uint64),
+        cpu=np.empty(0, np.uint16),
+        source=np.empty(0, np.uint8),
+        pid=np.empty(0, np.int32),
     )

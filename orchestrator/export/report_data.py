@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.export import analysis
+from orchestrator.export.marks import ROWS, Marks, make_marks
 from orchestrator.trace.timeline import Timeline
 
 WINDOWS: Final = 80
@@ -111,7 +112,13 @@ def make_report(timeline: Timeline) -> Report:
     preemptions = _by_source(timeline, analysis.preemption_delays(timeline))
     exits = _exits(stays)
     names = sorted(set(stays.name.tolist()))
-    columns = _columns(runs, stays, tasks, names)
+    marks = make_marks(timeline)
+    columns = _columns(runs, stays, tasks, names) | {
+        "mark_start": _small(_differences(marks.start_ns)),
+        "mark_ns": _small(marks.length_ns),
+        "mark_kind": marks.kind,
+        "mark_cpu": marks.cpu.astype(np.uint8),
+    }
     begin, end = analysis.span_ns(timeline)
     document = {
         "begin_ns": begin,
@@ -129,6 +136,7 @@ def make_report(timeline: Timeline) -> Report:
             for t in tasks
         ],
         "stays": _stay_names(stays, names),
+        "marks": _mark_kinds(marks, tasks),
         "columns": _described(columns),
         "core_use": [{"cpu": each.cpu, "parts_ns": each.parts_ns} for each in cores],
         "shares": _shares(timeline, runs),
@@ -267,6 +275,15 @@ def _round_up(ns: float) -> int:
     """The next of 1, 2, 5, 10, 20, ... ns."""
     power = int(10 ** max(0, math.floor(math.log10(max(1, ns)))))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= ns)
+
+
+def _mark_kinds(marks: Marks, tasks: tuple[TaskUse, ...]) -> list[dict[str, str]]:
+    """Each kind of bar; a task has its own colour."""
+    colors = {task.name: task.color for task in tasks}
+    return [
+        {"row": ROWS[row], "name": name, "color": colors.get(name, _color(at))}
+        for at, (row, name) in enumerate(marks.kinds)
+    ]
 
 
 def _stay_names(stays: analysis.Stays, names: list[str]) -> list[dict[str, Any]]:

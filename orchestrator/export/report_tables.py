@@ -30,7 +30,7 @@ def parts(timeline: Timeline, report: Report) -> dict[str, str]:
         "tasks": _tasks(timeline, report),
         "wakeups": _times(report.wakeups, "guest"),
         "preemptions": _times(report.preemptions, "guest"),
-        "exits": _times(report.exits, "reason of the exit"),
+        "exits": _times(report.exits, "reason"),
         "probes": _probes(report),
         "sources": _sources(timeline),
         "facts": _facts(timeline),

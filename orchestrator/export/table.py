@@ -3,10 +3,13 @@
 
 The first columns are those that every event has. Then comes each field of each event that occurs,
 under its own name, empty for events without it: ``df[df.event == "sched_switch"].next_pid``. Last
-is the text that ftrace prints behind the event's name.
+is the text that ftrace prints behind the event's name. The schema's metadata says what is missing:
+`lost`, `contradictions` and `clocks`, as JSON.
 """
 
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,12 +44,29 @@ def write(timeline: Timeline, path: Path) -> None:
     lines = Lines(timeline)
     occurring = [timeline.formats[int(number)] for number in np.unique(timeline.event)]
     fields = _field_types(occurring)
-    schema = pa.schema([*_FIRST.items(), *fields.items(), ("details", pa.string())])
+    schema = pa.schema(
+        [*_FIRST.items(), *fields.items(), ("details", pa.string())], metadata=_metadata(timeline)
+    )
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in chunks(timeline):
             columns = {**_first(timeline, rows), **_fields(timeline, rows, fields)}
             columns["details"] = pa.array(lines.details(rows), pa.string())
             writer.write_table(pa.table(columns, schema=schema))
+
+
+def _metadata(timeline: Timeline) -> dict[str, str]:
+    """What is to be known of all events together."""
+    facts = {
+        "lost": [
+            {"source": source.name, "cpu": cpu, "events": count}
+            for source in timeline.sources
+            for cpu, count in sorted(source.lost.items())
+            if count
+        ],
+        "contradictions": list(timeline.contradictions),
+        "clocks": [{"source": each.name, **asdict(each.clock)} for each in timeline.sources],
+    }
+    return {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()}
 
 
 def _field_types(formats: Iterable[EventFormat]) -> dict[str, pa.DataType]:

@@ -168,7 +168,8 @@ def switch_events(switches: Switches, form: EventFormat, *, source: int) -> Pack
 def tasks_of(switches: Switches, *, source: int) -> dict[int, Task]:
     """The RTOS's tasks by pid, without the idle one; name and priority are the last ones seen."""
     tasks = {}
-    for facts in (switches.prev, switches.next):
+    # What leaves has a name by then, even if it came without.
+    for facts in (switches.next, switches.prev):
         pids, last = np.unique(facts["pid"][::-1], return_index=True)
         for pid, row in zip(pids.tolist(), (len(facts["pid"]) - 1 - last).tolist(), strict=True):
             if pid:

@@ -76,13 +76,14 @@ def test_there_is_a_row_for_every_core_and_task(browser: webdriver.Chrome, page:
     opened(browser, page)
     found = rows(browser)
     assert found[:4] == ["CPU0", "CPU1", "hypervisor, CPU0", "hypervisor, CPU1"]
-    assert sorted(found[4:8]) == [
+    assert found[4:7] == ["interrupts, CPU0", "wake-ups, CPU0", "wake-ups, CPU1"]
+    assert sorted(found[7:11]) == [
         "hackbench (401)",
         "hackbench (402)",
         "kworker/0:1 (55)",
         "rcu_sched (15)",
     ]
-    assert found[8:] == [f"{comm} ({pid})" for pid, comm in RTOS_TASKS.items()]
+    assert found[11:] == [f"{comm} ({pid})" for pid, comm in RTOS_TASKS.items()]
 
 
 def test_zooming_by_drag_and_button_and_back(browser: webdriver.Chrome, page: str) -> None:

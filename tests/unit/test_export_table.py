@@ -2,6 +2,7 @@
 """The Parquet table, read back by pyarrow, holds the timeline's events field by field."""
 
 import builtins
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def test_every_event_is_a_row_with_its_fields(tmp_path: Path) -> None:
     for name in ("prev_pid", "prev_state", "next_pid", "next_prio"):
         assert [row[name] for row in switches] == timeline.values(positions, name).tolist()
     assert {row["next_pid"] for row in rows if row["event"] != "sched_switch"} == {None}
+
+
+def test_what_is_lost_or_wrong_is_in_the_metadata(tmp_path: Path) -> None:
+    export.write(dual_timeline(1, contradictions=("1.0 s: too early",)), "parquet", tmp_path / "t")
+    metadata = pq.read_schema(tmp_path / "t").metadata
+    told = {name.decode(): json.loads(text) for name, text in metadata.items()}
+    assert told["lost"] == [{"source": "hypervisor", "cpu": 1, "events": 3}]
+    assert told["contradictions"] == ["1.0 s: too early"]
+    assert told["clocks"][0] == {
+        "source": "linux", "clock": "local", "offset_ns": -1234567, "residual_ns": 16, "samples": 40
+    }  # fmt: skip
 
 
 def test_names_and_details_are_what_people_read(tmp_path: Path) -> None:

@@ -302,6 +302,7 @@ function makeLanes(columns) {
       lanes.push(new Lane(label, staysOfCore[cpu], stays, { group: "hypervisor" }));
     }
   }
+  lanes.push(...markLanes(columns));
   const runsOfTask = grouped(runs.what, data.tasks.length);
   const shown = data.sources.map(() => 0);
   data.tasks.forEach((task, at) => {
@@ -311,6 +312,22 @@ function makeLanes(columns) {
     lanes.push(new Lane(label, runsOfTask[at], runs, more));
   });
   return lanes;
+}
+
+/** Interrupts, softirqs and wake-ups of each core that has some. */
+function markLanes(columns) {
+  const marks = {
+    start: columns.mark_start, length: columns.mark_ns, what: columns.mark_kind,
+    cpu: columns.mark_cpu,
+    kinds: data.marks.map(({ name, row, color }) => kind(name, color, row)),
+  };
+  const names = [...new Set(data.marks.map(({ row }) => row))];
+  const rowOfKind = data.marks.map(({ row }) => names.indexOf(row));
+  const keys = Uint16Array.from(marks.what, (what, i) => rowOfKind[what] * data.cores + marks.cpu[i]);
+  return grouped(keys, names.length * data.cores).flatMap((indices, key) => {
+    const label = `${names[Math.floor(key / data.cores)]}, CPU${key % data.cores}`;
+    return indices.length ? [new Lane(label, indices, marks, { group: "marks", isTask: true })] : [];
+  });
 }
 
 /** What an interval is: its name, whose, its colour as numbers, the ink that is readable on it. */
