@@ -85,8 +85,11 @@ def wakeup_events(
 def with_dead(switches: Switches, sets: ReadySets) -> Switches:
     """Marks those that wait for nothing and could not run nevertheless: they were deleted."""
     last = np.searchsorted(sets.time_ns, switches.time_ns, side="right") - 1
-    bit = np.uint64(1) << switches.prev["priority"].astype(np.uint64)
-    gone = (last >= 0) & (switches.state == RUNNING) & (sets.ready[last] & bit == 0)
+    prio = switches.prev["priority"].astype(np.int64)
+    # Of lower priorities than the set has bits for nothing is known.
+    known = (last >= 0) & (prio >= 0) & (prio < _PRIORITIES)
+    bit = np.uint64(1) << np.where(known, prio, 0).astype(np.uint64)
+    gone = known & (switches.state == RUNNING) & (sets.ready[last] & bit == 0)
     return replace(switches, state=np.where(gone, DEAD, switches.state))
 
 

@@ -150,6 +150,14 @@ def test_switches_and_wakeups_of_an_rtos_are_linuxs(tmp_path: Path) -> None:
     assert np.all(np.diff(timeline.time_ns.astype(np.int64)) >= 0)
 
 
+def test_a_priority_that_the_ready_set_has_no_bit_for_is_not_dead(tmp_path: Path) -> None:
+    """A kernel may be built for up to 255 of them."""
+    timeline = timeline_of(
+        tmp_path, [ready(900, 5), switch(1000, (70, 0, 0, "Low"), (5, "Task1"))], []
+    )
+    assert column(timeline, "sched_switch", "prev_state") == [0]
+
+
 def test_without_ready_sets_there_are_switches_alone(tmp_path: Path) -> None:
     timeline = timeline_of(tmp_path, [switch(1000, (5, 0, 0, "Task1"), (6, "Task2"))], [])
     assert column(timeline, "sched_switch", "prev_state") == [0]
