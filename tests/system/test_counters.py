@@ -114,7 +114,7 @@ def test_what_nobody_watched_is_counted_as_such(board: Any, places_symbols: dict
 
     async def act() -> None:
         async with board(places_toml(2)) as made:
-            await run_to_first_call(made, 10_000_000)
+            await run_to_first_call(made, 0xFFFF_FFFF)
             known = await made.channel.counters()
             assert [core.uncounted for core in known] == [0, 0]
             await run_some(made)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_LIMIT_S = 800
-COMMANDS_S = 60
+COMMANDS_S = 800
 CONFIG = """
 [machine]
 cores = 2
