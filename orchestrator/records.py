@@ -12,21 +12,22 @@ from typing import Final
 import numpy as np
 
 MAGIC: Final = 0x52545648
-VERSION: Final = 1
+VERSION: Final = 2
 
 HV_TRACE_PA: Final = 0x4100_0000
 HV_TRACE_BYTES: Final = 0x0200_0000
 HV_TRACE_PROBES: Final = 0x0010_0000
-HV_TRACE_FETCHES: Final = 0x0020_0000
+HV_TRACE_OPS: Final = 0x0020_0000
 HV_TRACE_RINGS: Final = 0x0080_0000
 HV_TRACE_RING_STRIDE: Final = 0x0024_0000
 HV_TRACE_RING_RECORDS: Final = 16384
 
 MAX_PROBES: Final = 8192
-MAX_FETCHES: Final = 32768
+MAX_OPS: Final = 131072
 MAX_CPUS: Final = 8
 WORDS: Final = 19
-MAX_DEREFS: Final = 6
+MAX_EXTENT: Final = 256
+MAX_STRING: Final = 32
 NO_VM: Final = 0xFF
 RING_HEADER_BYTES: Final = 4096
 
@@ -100,8 +101,8 @@ PROBE: Final = np.dtype(
         ("vm", "u1"),
         ("flags", "u1"),
         ("emulation", "u1"),
-        ("first_fetch", "<u4"),
-        ("fetch_count", "<u4"),
+        ("program_pa", "<u4"),
+        ("words", "<u4"),
         ("limit", "<u4"),
         ("from_ns", "<u8"),
         ("until_ns", "<u8"),
@@ -114,14 +115,5 @@ PROBE: Final = np.dtype(
 )
 """`struct trace_probe`, 128 bytes."""
 
-FETCH: Final = np.dtype(
-    [
-        ("base", "u1"),
-        ("bytes", "u1"),
-        ("flags", "u1"),
-        ("derefs", "u1"),
-        ("value", "<u4"),
-        ("offset", "<i4", (MAX_DEREFS,)),
-    ]
-)
-"""`struct trace_fetch`, 32 bytes."""
+OP: Final = np.dtype([("extent", "<u2"), ("reg", "u1"), ("code", "u1"), ("value", "<u4")])
+"""`struct trace_op`, 8 bytes."""

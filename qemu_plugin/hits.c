@@ -99,9 +99,9 @@ static void fill(struct trace_record *record, const struct site *site, unsigned 
     state.reg[13] = (uint32_t)board_read(core, BOARD_SP);
     state.reg[14] = (uint32_t)board_read(core, BOARD_LR);
     state.reg[15] = site->va;
-    state.reg[TRACE_BASE_CPSR] = (uint32_t)board_read(core, BOARD_CPSR);
-    if (place->registers & 1u << TRACE_BASE_TPIDRURO) {
-        state.reg[TRACE_BASE_TPIDRURO] = (uint32_t)board_read(core, BOARD_TPIDRURO);
+    state.reg[TRACE_REG_CPSR] = (uint32_t)board_read(core, BOARD_CPSR);
+    if (place->registers & 1u << TRACE_REG_TPIDRURO) {
+        state.reg[TRACE_REG_TPIDRURO] = (uint32_t)board_read(core, BOARD_TPIDRURO);
     }
     *record = (struct trace_record){
         .time_ns = time_ns,
@@ -112,10 +112,12 @@ static void fill(struct trace_record *record, const struct site *site, unsigned 
         .pc = site->va,
         .lr = state.reg[14],
         .sp = state.reg[13],
-        .cpsr = state.reg[TRACE_BASE_CPSR],
+        .cpsr = state.reg[TRACE_REG_CPSR],
         .vcpu = guest.vcpu,
     };
-    fetch_all(&state, place->fetch, place->spec.fetches, record);
+    if (place->program != NULL) {
+        fetch_run(&state, place->program, record);
+    }
 }
 
 /* Fill in `record` if this hit is the probe's and is to be recorded. */

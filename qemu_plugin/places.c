@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../images/abi/fetch.h"
+
 #define IDS (CHANNEL_MAX_PROBE_ID + 1)
 #define BUCKETS 8192u
 #define PAGE_SHIFT 12
@@ -37,41 +39,28 @@ static bool is_valid(const struct channel_probe *spec)
     uint32_t last = spec->mode == CHANNEL_HVC ? TRACE_MAX_PROBES - 1 : CHANNEL_MAX_PROBE_ID;
 
     return (spec->mode == CHANNEL_HVC || spec->mode == CHANNEL_SHADOW) && spec->id >= 1 &&
-           spec->id <= last && spec->fetches <= CHANNEL_MAX_FETCHES && spec->pa % 2 == 0 &&
+           spec->id <= last && spec->ops <= CHANNEL_MAX_OPS && spec->pa % 2 == 0 &&
            (spec->vm < CHANNEL_COUNTER_VMS || spec->vm == CHANNEL_ANY_VM);
 }
 
-static bool fetches_valid(const struct trace_fetch *fetch, uint32_t count)
-{
-    for (; count > 0; count--, fetch++) {
-        uint32_t most = fetch->flags & TRACE_FETCH_STRING ? 32 : 8;
-
-        if (fetch->base > TRACE_BASE_TPIDRURO || fetch->derefs > TRACE_MAX_DEREFS ||
-            (fetch->derefs > 0 && (fetch->bytes == 0 || fetch->bytes > most))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-int places_add(const struct channel_probe *spec, const struct trace_fetch *fetch)
+int places_add(const struct channel_probe *spec, const struct trace_op *program)
 {
     struct place *place;
-    struct trace_fetch *copy = NULL;
+    struct trace_op *copy = NULL;
 
-    if (!is_valid(spec) || !fetches_valid(fetch, spec->fetches)) {
+    if (!is_valid(spec) || !fetch_valid(program, spec->ops)) {
         return -EINVAL;
     }
     place = by_id[spec->id];
     if (place != NULL && place->live) {
         return -EEXIST;
     }
-    if (spec->fetches > 0) {
-        copy = calloc(spec->fetches, sizeof(*copy));
+    if (spec->ops > 0) {
+        copy = calloc(spec->ops, sizeof(*copy));
         if (copy == NULL) {
             return -ENOMEM;
         }
-        memcpy(copy, fetch, spec->fetches * sizeof(*copy));
+        memcpy(copy, program, spec->ops * sizeof(*copy));
     }
     if (place == NULL) {
         place = calloc(1, sizeof(*place));
@@ -81,12 +70,12 @@ int places_add(const struct channel_probe *spec, const struct trace_fetch *fetch
         }
         by_id[spec->id] = place;
     }
-    free(place->fetch);
-    place->fetch = copy;
+    free(place->program);
+    place->program = copy;
     place->spec = *spec;
     place->registers = 0;
-    for (uint32_t i = 0; i < spec->fetches; i++) {
-        place->registers |= 1u << copy[i].base;
+    for (uint32_t i = 0; i < spec->ops; i++) {
+        place->registers |= 1u << copy[i].reg;
     }
     place->taken = 0;
     for (unsigned int i = 0; i < TRACE_MAX_CPUS; i++) {

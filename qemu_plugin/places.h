@@ -17,8 +17,8 @@
 
 struct place {
     struct channel_probe spec;
-    struct trace_fetch *fetch; /* spec.fetches of them */
-    uint32_t registers;        /* bit i: r<i> is the base of a fetch */
+    struct trace_op *program; /* spec.ops of them */
+    uint32_t registers;       /* bit i: the program asks for r<i> */
     bool live;
     _Atomic uint64_t taken; /* hits within the window; those up to the limit are recorded */
     _Atomic uint64_t hits[TRACE_MAX_CPUS];
@@ -27,7 +27,7 @@ struct place {
 };
 
 /* Returns 0; -EINVAL: out of range; -EEXIST: the id is taken; -ENOMEM. Nothing has then changed. */
-int places_add(const struct channel_probe *spec, const struct trace_fetch *fetch);
+int places_add(const struct channel_probe *spec, const struct trace_op *program);
 
 /* Returns 0, or -ENOENT. */
 int places_remove(uint32_t id);

@@ -14,7 +14,7 @@
 #define CHANNEL_VERSION 2u
 #define CHANNEL_MAX_CLIENTS 4u
 #define CHANNEL_MAX_BYTES 0x10100u  /* of a message: 64 KiB of data and their header fit */
-#define CHANNEL_MAX_FETCHES 64u     /* of a probe: a record holds far fewer words */
+#define CHANNEL_MAX_OPS 512u         /* of a probe: a record holds far fewer words */
 #define CHANNEL_MAX_PROBE_ID 65535u
 #define CHANNEL_MAX_STOPS 16u
 #define CHANNEL_ANY_VM 0xffu
@@ -91,12 +91,12 @@ struct channel_address {
     uint64_t pa;
 };
 
-/* ADD_PROBE: request, followed by `fetches` of struct trace_fetch (images/abi/trace.h). */
+/* ADD_PROBE: request, followed by its program, `ops` of struct trace_op (images/abi/trace.h). */
 struct channel_probe {
     uint32_t id;
     uint8_t mode; /* enum channel_mode */
     uint8_t vm;
-    uint16_t fetches;
+    uint16_t ops;
     uint32_t va;    /* hvc: of the instruction; shadow: not looked at */
     uint32_t limit; /* records on all cores together; 0: no limit */
     uint64_t pa;

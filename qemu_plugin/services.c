@@ -109,16 +109,16 @@ static void serve_write(const uint8_t *payload, uint32_t bytes, struct reply *re
 static void serve_add(const uint8_t *payload, uint32_t bytes, struct reply *reply)
 {
     struct channel_probe spec;
-    struct trace_fetch fetch[CHANNEL_MAX_FETCHES];
+    struct trace_op program[CHANNEL_MAX_OPS];
 
     memcpy(&spec, payload, sizeof(spec));
     bytes -= (uint32_t)sizeof(spec);
-    if (spec.fetches > CHANNEL_MAX_FETCHES || bytes != spec.fetches * sizeof(fetch[0])) {
-        reply_error(reply, CHANNEL_BAD, "probe %u has %u bytes for its %u fetches", spec.id, bytes,
-                    spec.fetches);
+    if (spec.ops > CHANNEL_MAX_OPS || bytes != spec.ops * sizeof(program[0])) {
+        reply_error(reply, CHANNEL_BAD, "probe %u has %u bytes for its %u operations", spec.id, bytes,
+                    spec.ops);
         return;
     }
-    memcpy(fetch, payload + sizeof(spec), bytes);
+    memcpy(program, payload + sizeof(spec), bytes);
     if (!hits_recorded()) {
         reply_error(reply, CHANNEL_CANNOT, "the plugin was started without ring=");
         return;
@@ -128,7 +128,7 @@ static void serve_add(const uint8_t *payload, uint32_t bytes, struct reply *repl
                     (unsigned long long)spec.pa);
         return;
     }
-    switch (places_add(&spec, fetch)) {
+    switch (places_add(&spec, program)) {
     case 0:
         instrument_again(spec.pa);
         break;
@@ -139,7 +139,7 @@ static void serve_add(const uint8_t *payload, uint32_t bytes, struct reply *repl
         reply_error(reply, CHANNEL_TAKEN, "no memory for probe %u", spec.id);
         break;
     default:
-        reply_error(reply, CHANNEL_BAD, "probe %u: mode, vm, address or a fetch is out of range",
+        reply_error(reply, CHANNEL_BAD, "probe %u: mode, vm, address or program is out of range",
                     spec.id);
     }
 }

@@ -46,6 +46,8 @@ enum emulation {
     EMULATE_PUSH = 24,
     EMULATE_PUSH_ONE,
     EMULATE_PUSH_DUAL,
+    /* ALU_IMM with mov, always, without flags, A32, to r0 to r7, for probe.S as well. */
+    EMULATE_MOVE = 28,
     EMULATE_CLASSES
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads what a probe's fetches ask for (trace.h, struct trace_fetch). Both observers run this same
- * code over their own way of reading guest memory: the hypervisor asks the MMU, the plugin QEMU.
+ * Runs the program of a probe's fetches (trace.h, struct trace_op), over an observer's own way of
+ * reading guest memory: the hypervisor asks the MMU, the plugin QEMU. This is what the operations
+ * mean. The hypervisor has a shorter way for what can all be read (record.S), and comes here else.
  */
 #ifndef ABI_FETCH_H
 #define ABI_FETCH_H
@@ -15,45 +16,42 @@
 typedef bool (*fetch_read)(void *context, uint32_t va, void *to, uint32_t bytes);
 
 struct fetch_state {
-    uint32_t reg[19]; /* as enum trace_base counts them */
+    uint32_t reg[TRACE_REGS]; /* as enum trace_reg counts them */
     fetch_read read;
     void *context;
 };
 
-/*
- * An observer may have a shorter way to a register, or to memory that it has just looked up: where
- * [va, va + bytes) lies for it, or NULL.
- */
-#ifndef FETCH_REGISTER
-#define FETCH_REGISTER(state, n) ((state)->reg[n])
-#endif
-#ifndef FETCH_KNOWN
-#define FETCH_KNOWN(state, va, bytes) ((const void *)0)
-#endif
-
-/* Words that the result takes. */
-static inline uint32_t fetch_words(const struct trace_fetch *fetch)
+/* Words that an operation writes. */
+static inline uint32_t fetch_words(const struct trace_op *op)
 {
-    return fetch->derefs ? (fetch->bytes + 3u) / 4u : 1u;
+    if (op->code == TRACE_OP_WORDS || op->code == TRACE_OP_STRING)
+        return (op->extent + 3u) / 4u;
+    return op->code >= TRACE_OP_VALUE ? 1u : 0u;
 }
 
-/* One to four bytes. */
-static inline bool fetch_word(const struct fetch_state *state, uint32_t va, uint32_t *to,
-                              uint32_t bytes)
+/* Can be run: known operations up to one END, which is the last of `count`, and room for all words. */
+static inline bool fetch_valid(const struct trace_op *op, uint32_t count)
 {
-    const void *known = FETCH_KNOWN(state, va, bytes);
+    uint32_t words = 0;
 
-    if (known && bytes == 4 && !(va & 3))
-        *to = *(const uint32_t *)known;
-    else if (known && bytes == 1)
-        *to = *(const uint8_t *)known;
-    else
-        return state->read(state->context, va, to, bytes);
-    return true;
+    for (; count; count--, op++) {
+        bool moves = (op->code >= TRACE_OP_SET && op->code <= TRACE_OP_ADD) ||
+                     op->code == TRACE_OP_POINTER;
+        bool block = op->code == TRACE_OP_WORDS || op->code == TRACE_OP_STRING;
+
+        if (op->code % 8 || op->code >= TRACE_OP_CODES || op->reg >= TRACE_REGS ||
+            (op->code == TRACE_OP_END) != (count == 1) ||
+            (moves && (!op->extent || op->extent > TRACE_MAX_EXTENT)) ||
+            (block && (!op->extent || op->extent > TRACE_MAX_STRING)) ||
+            (op->code == TRACE_OP_WORDS && op->extent % 4))
+            return false;
+        words += fetch_words(op);
+    }
+    return words <= TRACE_WORDS;
 }
 
-/* Cuts a string at its NUL; false: there is none in these words. */
-static inline bool fetch_cut(uint32_t *word, uint32_t words)
+/* Cuts a string at its NUL. */
+static inline void fetch_cut(uint32_t *word, uint32_t words)
 {
     for (uint32_t i = 0; i < words; i++) {
         uint32_t nul = (word[i] - 0x01010101u) & ~word[i] & 0x80808080u;
@@ -63,9 +61,7 @@ static inline bool fetch_cut(uint32_t *word, uint32_t words)
         word[i] &= ((nul & -nul) >> 7) - 1u; /* what is below the first NUL byte */
         for (i++; i < words; i++)
             word[i] = 0;
-        return true;
     }
-    return false;
 }
 
 /* A string may end just before a page that is not mapped: then up to the NUL byte by byte. */
@@ -89,64 +85,56 @@ static inline bool fetch_string(const struct fetch_state *state, uint32_t va, ui
     return true;
 }
 
-static inline bool fetch_value(const struct fetch_state *state, const struct trace_fetch *fetch,
-                               uint32_t *to)
+/* The words of one operation; false: they cannot be read. */
+static inline bool fetch_value(const struct fetch_state *state, const struct trace_op *op,
+                               uint32_t p, uint32_t *to)
 {
-    uint32_t at = fetch->value;
-    const int32_t *offset = fetch->offset;
-    uint32_t left = fetch->derefs;
-
-    if (fetch->base != TRACE_BASE_NONE)
-        at += FETCH_REGISTER(state, fetch->base);
-    if (!left) {
-        *to = at;
-        return true;
+    switch (op->code) {
+    case TRACE_OP_VALUE: *to = state->reg[op->reg] + op->value; return true;
+    case TRACE_OP_U8: return state->read(state->context, p + op->value, to, 1);
+    case TRACE_OP_U16: return state->read(state->context, p + op->value, to, 2);
+    case TRACE_OP_POINTER:
+    case TRACE_OP_U32: return state->read(state->context, p + op->value, to, 4);
+    case TRACE_OP_WORDS: return state->read(state->context, p + op->value, to, op->extent);
+    default: return fetch_string(state, p + op->value, to, op->extent);
     }
-    for (; left > 1; left--)
-        if (!fetch_word(state, at + (uint32_t)*offset++, &at, sizeof(at)))
-            return false;
-    at += (uint32_t)*offset;
-    if (fetch->flags & TRACE_FETCH_STRING)
-        return fetch_string(state, at, to, fetch->bytes);
-    if (fetch->bytes <= 4)
-        return fetch_word(state, at, to, fetch->bytes);
-    return state->read(state->context, at, to, fetch->bytes);
 }
 
-/*
- * Run one fetch into the record's words from `used` on, and answer how many it takes; 0: they do not
- * fit any more. A failed one leaves its words 0 and their bits in `valid` clear.
- */
-static inline uint32_t fetch_one(const struct fetch_state *state, const struct trace_fetch *fetch,
-                                 struct trace_record *record, uint32_t used, uint32_t *valid)
+/* Run a program that is valid; the record's words, and which of them could be read. */
+static inline void fetch_run(const struct fetch_state *state, const struct trace_op *op,
+                             struct trace_record *record)
 {
-    uint32_t words = fetch_words(fetch);
-    uint32_t *to = &record->word[used];
+    uint32_t p = 0, used = 0, valid = 0;
+    bool known = false;
 
-    if (used + words > TRACE_WORDS)
-        return 0;
-    for (uint32_t i = 0; i < words; i++)
-        to[i] = 0;
-    if (fetch_value(state, fetch, to))
-        *valid |= ((1u << words) - 1u) << used;
-    else
+    for (; op->code != TRACE_OP_END; op++) {
+        uint32_t words = fetch_words(op), *to = &record->word[used];
+        bool found;
+
+        switch (op->code) {
+        case TRACE_OP_SET: p = op->value, known = true; continue;
+        case TRACE_OP_REGISTER: p = state->reg[op->reg] + op->value, known = true; continue;
+        case TRACE_OP_ADD: p += op->value; continue;
+        case TRACE_OP_LOAD:
+            known = known && state->read(state->context, p + op->value, &p, sizeof(p));
+            continue;
+        default: break;
+        }
+        if (used + words > TRACE_WORDS)
+            break;
         for (uint32_t i = 0; i < words; i++)
             to[i] = 0;
-    return words;
-}
-
-/* Run all fetches of a probe, in order, up to the first that does not fit. */
-static inline void fetch_all(const struct fetch_state *state, const struct trace_fetch *fetch,
-                             uint32_t count, struct trace_record *record)
-{
-    uint32_t used = 0, words;
-
-    record->valid = 0;
-    for (; count; count--, fetch++, used += words) {
-        words = fetch_one(state, fetch, record, used, &record->valid);
-        if (!words)
-            break;
+        found = (known || op->code == TRACE_OP_VALUE) && fetch_value(state, op, p, to);
+        if (found)
+            valid |= ((1u << words) - 1u) << used;
+        else
+            for (uint32_t i = 0; i < words; i++)
+                to[i] = 0;
+        if (op->code == TRACE_OP_POINTER)
+            p = *to, known = found;
+        used += words;
     }
+    record->valid = valid;
     record->words = (uint8_t)used;
 }
 

@@ -15,22 +15,23 @@
 #include <stdint.h>
 
 #define TRACE_MAGIC 0x52545648u /* "HVTR" in memory order */
-#define TRACE_VERSION 1u
+#define TRACE_VERSION 2u
 
 /* The hypervisor's trace region, in its own physical memory (vm_config.h: HV_RAM_PA). */
 #define HV_TRACE_PA 0x41000000u
 #define HV_TRACE_BYTES 0x02000000u
 #define HV_TRACE_PROBES 0x00100000u  /* offset of struct trace_probe [TRACE_MAX_PROBES] */
-#define HV_TRACE_FETCHES 0x00200000u /* offset of struct trace_fetch [TRACE_MAX_FETCHES] */
+#define HV_TRACE_OPS 0x00200000u     /* offset of struct trace_op [TRACE_MAX_OPS] */
 #define HV_TRACE_RINGS 0x00800000u   /* offset of the ring of core 0; one for each core follows */
 #define HV_TRACE_RING_STRIDE 0x00240000u
 #define HV_TRACE_RING_RECORDS 16384u
 
 #define TRACE_MAX_PROBES 8192u /* index: the HVC's immediate; 0 is the calling convention's */
-#define TRACE_MAX_FETCHES 32768u
+#define TRACE_MAX_OPS 131072u
 #define TRACE_MAX_CPUS 8u
 #define TRACE_WORDS 19u
-#define TRACE_MAX_DEREFS 6u
+#define TRACE_MAX_EXTENT 256u
+#define TRACE_MAX_STRING 32u /* bytes */
 
 #define TRACE_NO_VM 0xffu
 
@@ -85,7 +86,7 @@ struct trace_record {
     uint32_t valid; /* bit i: word[i] was read; else the address was not mapped, and it is 0 */
     uint32_t cost;  /* plugin: instructions from the HVC until a guest went on; 0: not known */
     uint8_t vcpu;
-    uint8_t words; /* used elements of word[] */
+    uint8_t words; /* used elements of word[]; the others are not defined */
     uint16_t reserved;
     uint32_t word[TRACE_WORDS];
 };
@@ -107,6 +108,7 @@ enum {
     TRACE_PROBE_T32 = 1,     /* flags: the guest is in Thumb state there */
     TRACE_PROBE_16BIT = 2,   /* the displaced instruction has 16 bits */
     TRACE_PROBE_RECORD = 4,  /* the hypervisor records hits; else it only emulates and counts */
+    TRACE_PROBE_BOUNDED = 8, /* `limit`, `from_ns` or `until_ns` is not 0 */
 };
 struct trace_probe {
     uint32_t va;
@@ -115,8 +117,8 @@ struct trace_probe {
     uint8_t vm;
     uint8_t flags;
     uint8_t emulation; /* class of the displaced instruction: images/abi/emulation.h */
-    uint32_t first_fetch; /* index into the fetch table */
-    uint32_t fetch_count;
+    uint32_t program_pa; /* of its first operation, in the table of them; there is an END at least */
+    uint32_t words;      /* that the program writes, at most TRACE_WORDS */
     uint32_t limit;    /* hits to record on all cores together; 0: no limit */
     uint64_t from_ns;  /* time window of recording; until_ns 0: no end */
     uint64_t until_ns;
@@ -128,23 +130,46 @@ struct trace_probe {
 };
 
 /*
- * What to read at a hit. The value is base + value; then `derefs` times: add offset[i], load from
- * there in the guest's address space. The last load takes `bytes`, those before it a pointer.
+ * What to read at a hit: a program, a row of operations. They work on a pointer p into the guest's
+ * address space and write the record's words one behind the other. A load that cannot be done leaves
+ * p unknown until the next SET or REGISTER; what is asked of an unknown p, or lies where nothing is
+ * mapped, is 0 with its bits in `valid` clear. images/abi/fetch.h is what they mean, to the letter.
+ *
+ * Codes are multiples of 8: the hypervisor jumps by them.
  */
-enum trace_base {
-    TRACE_BASE_R0 = 0, /* ... r0 to r12, 13: sp, 14: lr of the current mode, 15: pc of the probe */
-    TRACE_BASE_CPSR = 16,
-    TRACE_BASE_NONE = 17, /* 0: `value` is the whole of it */
-    TRACE_BASE_TPIDRURO = 18, /* Linux since 5.17: the current task, in its own modes */
+enum trace_op_code {
+    TRACE_OP_END = 0,
+    TRACE_OP_SET = 8,       /* p = value */
+    TRACE_OP_REGISTER = 16, /* p = reg + value */
+    TRACE_OP_LOAD = 24,     /* p = the word at p + value */
+    TRACE_OP_ADD = 32,      /* p += value */
+    TRACE_OP_VALUE = 40,    /* one word: reg + value */
+    TRACE_OP_POINTER = 48,  /* p = the word at p + value. One word: p */
+    TRACE_OP_U8 = 56,       /* one word: what is at p + value */
+    TRACE_OP_U16 = 64,
+    TRACE_OP_U32 = 72,
+    TRACE_OP_WORDS = 80,  /* `extent` bytes from p + value on, a multiple of 4 */
+    TRACE_OP_STRING = 88, /* up to a NUL; `extent` bytes at most, zeros behind it, in whole words */
+    TRACE_OP_CODES = 96,
 };
-enum trace_fetch_flags { TRACE_FETCH_STRING = 1 /* ends with a NUL; `bytes` at most */ };
-struct trace_fetch {
-    uint8_t base;   /* enum trace_base */
-    uint8_t bytes;  /* 1, 2, 4, 8; a string: at most 32. Takes ceil(bytes / 4) words */
-    uint8_t flags;
-    uint8_t derefs; /* 0: the value itself, 4 bytes */
+enum trace_reg { /* 0 to 12: r0 to r12 */
+    TRACE_REG_SP = 13, /* of the guest's current mode */
+    TRACE_REG_LR = 14,
+    TRACE_REG_PC = 15, /* of the probe */
+    TRACE_REG_CPSR = 16,
+    TRACE_REG_NONE = 17,     /* 0 */
+    TRACE_REG_TPIDRURO = 18, /* Linux since 5.17: the current task, in its own modes */
+    TRACE_REGS
+};
+struct trace_op {
+    /*
+     * WORDS, STRING: bytes. Where p is changed: all that is read before it changes again lies in
+     * [p, p + extent), 1 to TRACE_MAX_EXTENT.
+     */
+    uint16_t extent;
+    uint8_t reg; /* enum trace_reg */
+    uint8_t code;
     uint32_t value;
-    int32_t offset[TRACE_MAX_DEREFS];
 };
 
 _Static_assert(offsetof(struct trace_ring, head) == 64, "trace_ring");
@@ -156,11 +181,12 @@ _Static_assert(offsetof(struct trace_record, valid) == 40, "trace_record");
 _Static_assert(offsetof(struct trace_record, vcpu) == 48, "trace_record");
 _Static_assert(offsetof(struct trace_record, word) == 52, "trace_record");
 _Static_assert(sizeof(struct trace_record) == 128, "trace_record");
-_Static_assert(offsetof(struct trace_probe, first_fetch) == 12, "trace_probe");
+_Static_assert(offsetof(struct trace_probe, program_pa) == 12, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, from_ns) == 24, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, hits) == 48, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, operand) == 80, "trace_probe");
 _Static_assert(sizeof(struct trace_probe) == 128, "trace_probe");
-_Static_assert(sizeof(struct trace_fetch) == 32, "trace_fetch");
+_Static_assert(offsetof(struct trace_op, code) == 3, "trace_op");
+_Static_assert(sizeof(struct trace_op) == 8, "trace_op");
 
 #endif

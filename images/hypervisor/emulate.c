@@ -294,7 +294,8 @@ static bool run(struct vcpu *vcpu, uint32_t class, const struct emulation_operan
     switch (class) {
     case EMULATE_NONE: inject_undefined(vcpu); return false;
     case EMULATE_NOP: dsb(); return true;
-    case EMULATE_ALU_IMM: return alu_imm(vcpu, o);
+    case EMULATE_ALU_IMM:
+    case EMULATE_MOVE: return alu_imm(vcpu, o);
     case EMULATE_ALU_SHIFT: return alu_shift(vcpu, o, o->value);
     case EMULATE_ALU_SHIFT_REG: return alu_shift(vcpu, o, reg(vcpu, o->ra) & 0xff);
     case EMULATE_BITFIELD: return bitfield(vcpu, o);

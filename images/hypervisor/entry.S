@@ -18,7 +18,8 @@
     .equ TRACE_CONTROL, 0x41000000      @ struct trace_control, asserted in trace.c
     .equ TRACE_EVENTS, 12
     .equ TRACE_ENTRY_OR_EXIT, 0xc
-    .equ EC_HVC, 0x12
+    .equ HSR_HVC, 0x4a << 24            @ class 0x12, an instruction of 32 bits; its immediate is added
+    .equ MAX_PROBES, 8192
 
     .section .text.entry, "ax"
     .global _start, secondary_start
@@ -101,10 +102,10 @@ guest_trap:
     test_tracing
     bne     guest_trap_traced
     mrc     p15, 4, r1, c5, c2, 0       @ HSR
-    lsr     r2, r1, #26
-    teq     r2, #EC_HVC
-    bne     1f
-    lsls    r2, r1, #16
+    sub     r1, r1, #HSR_HVC
+    cmp     r1, #MAX_PROBES
+    bhs     1f
+    cmp     r1, #0
     bne     guest_probe                 @ HVC #0 is the calling convention's
 1:  bl      trap_sync
 

@@ -11,7 +11,6 @@
 #define PAR_ATTR_DEVICE(par) (((par) >> 56 & 0xf0) == 0)
 #define PAR_STATUS(par) ((uint32_t)(par) >> 1 & 0x3f)
 #define TTBCR_EAE (1u << 31)
-#define SECTION_BYTES 0x100000u
 #define SECTION_MASK 0x40403u /* kind, and AP[0] */
 #define SECTION_READABLE 0x402u
 #define SCTLR_M (1u << 0)

@@ -21,6 +21,7 @@
 
 #define PAGE_BYTES 4096u
 #define BLOCK_BYTES 0x200000u
+#define SECTION_BYTES 0x100000u
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #define NO_DEADLINE UINT64_MAX
@@ -97,7 +98,8 @@ struct vcpu {
 
     struct vm *vm;
     struct vcpu *next_on_core;
-    uint32_t index; /* in its VM; the guest's MPIDR */
+    uint32_t index;  /* in its VM; the guest's MPIDR */
+    uint32_t origin; /* record.S: kind, cpu and vm of its records of probes */
     uint32_t core;
     uint32_t priority;
     bool powered;  /* PSCI on; under the VM's lock */
@@ -140,6 +142,9 @@ struct core {
     uint32_t id;     /* the TCG plugin reads it through HTPIDR: offset 4 */
     struct trace_probe *probes; /* probe.S: offset 8 */
     struct vcpu *current;
+    struct trace_ring *ring; /* record.S: offset 16 */
+    uint32_t room; /* record.S: of the ring when it is empty; 0 while `lost` is not */
+    uint32_t lost; /* records that a TRACE_LOSS has still to tell of */
     struct vcpu *vfp_owner;
     struct vcpu *vcpus; /* those pinned here, highest priority first */
     uint64_t slice_end;
@@ -147,8 +152,6 @@ struct core {
     bool shared;     /* more than one vCPU: WFI and WFE trap, registers move */
     bool resched;
     volatile bool online;
-    struct trace_ring *ring;
-    uint32_t lost; /* records that a TRACE_LOSS has still to tell of */
     bool recheck; /* HV_FLAG_RECHECK_IRQS */
 };
 
@@ -326,6 +329,8 @@ void trace_init(void);
 void trace_core_init(struct core *core);
 struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm);
 void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core);
+void trace_fetch(struct vcpu *vcpu, const struct trace_probe *probe, struct trace_record *record);
+void trace_vcpu_init(struct vcpu *vcpu);
 void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core);
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
 void trace_switch(const struct vcpu *old, const struct vcpu *next);

@@ -31,7 +31,6 @@
 #define VTCR_SL0_LEVEL2 (0u << 6)
 
 #define HSCTLR_M (1u << 0)
-#define HSCTLR_A (1u << 1)
 #define HSCTLR_C (1u << 2)
 #define HSCTLR_I (1u << 12)
 #define HSCTLR_WXN (1u << 19)
@@ -78,7 +77,8 @@ void mm_core_init(void)
     __asm__ volatile("mcr p15, 4, %0, c8, c7, 4" ::"r"(0)); /* TLBIALLNSNH */
     dsb();
     isb();
-    write_HSCTLR(HSCTLR_RES1 | HSCTLR_WXN | HSCTLR_I | HSCTLR_C | HSCTLR_A | HSCTLR_M);
+    /* Without A: what a probe fetches from a guest need not be aligned. */
+    write_HSCTLR(HSCTLR_RES1 | HSCTLR_WXN | HSCTLR_I | HSCTLR_C | HSCTLR_M);
     isb();
 }
 

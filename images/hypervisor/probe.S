@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HVC of a guest with an immediate: which probe it is, and a short way for the probes there are most
- * of, at the entry of a function that begins with a push. What is to be recorded is recorded first.
- * Other probes, and any push that is not quite so simple, go the long way through trace.c and
- * emulate.c, which can do all of it: nothing else has changed by then.
+ * of, at the entry of a function that begins with a push, the move of a constant or a barrier. What is
+ * to be recorded is recorded first (record.S). Other probes, and any push that is not quite so simple,
+ * go the long way through trace.c and emulate.c, which can do all of it: nothing else has changed by
+ * then.
  *
- * In: r0 = vCPU, its registers stored in it, r1 = HSR, r3 = core, r4 = pc, r5 = cpsr.
+ * In: r0 = vCPU, its registers stored in it, r1 = the immediate, below 8192, r3 = core, r4 = pc,
+ * r5 = cpsr.
  * The offsets are asserted in trace.c.
  */
     .syntax unified
@@ -24,24 +26,24 @@
     .equ PROBE_OPERAND, 80              @ cond, op, flags, shift
     .equ PROBE_RD, 84
     .equ PROBE_EXTRA, 92
-    .equ MAX_PROBES, 8192
     .equ EMULATE_PUSH, 24               @ and the others, up to 27
     .equ EMULATE_AL, 14
     .equ RECORD, 4
+    .equ BOUNDED, 8
     .equ LINK, 8 << 16
     .equ IN_IRQ, 1 << 7                 @ a bit of cond that is free
     .equ CPSR_E, 1 << 9
     .equ VCPU_PC, 56
-    .equ CORE_RESCHED, 37
+    .equ CORE_RESCHED, 53
+    .equ PROBE_VALUE, 88
+    .equ EMULATE_NOP, 1
+    .equ EMULATE_MOVE, 28
 
     .text
     .global guest_probe
     .type   guest_probe, %function
 guest_probe:
-    uxth    r1, r1
     ldr     r7, [r3, #CORE_PROBES]
-    cmp     r1, #MAX_PROBES
-    bhs     no_probe
     add     r7, r7, r1, lsl #7
     sub     r4, r4, #4
 
@@ -58,11 +60,15 @@ guest_probe:
     @ A push of A32 code: no flags. The record comes first, it tells of what is before.
     lsr     r8, r8, #16
     tst     r8, #RECORD
-    bne     record
-recorded:
-    bic     r8, r8, #3 << 8
-    cmp     r8, #EMULATE_PUSH << 8
-    bne     long_way
+    bne     probe_record
+    .global probe_recorded
+probe_recorded:
+    bic     r8, r8, #RECORD | BOUNDED
+    cmp     r8, #EMULATE_MOVE << 8
+    beq     move
+    bic     r2, r8, #3 << 8
+    cmp     r2, #EMULATE_PUSH << 8
+    bne     no_push
 
     @ Unconditional, little-endian, A32 in Supervisor mode, or in IRQ mode: IN_IRQ.
     ldr     r6, [r7, #PROBE_OPERAND]
@@ -193,6 +199,25 @@ long_descriptors:
     cmp     r2, #0
     bmi     walk                        @ TTBCR.EAE
 
+no_push:
+    cmp     r8, #EMULATE_NOP << 8
+    bne     long_way
+    dsb
+    b       count_hit
+
+    @ Move a constant to one of r0 to r7.
+move:
+    ldrb    r2, [r7, #PROBE_RD]
+    ldr     r6, [r7, #PROBE_VALUE]
+    str     r6, [r0, r2, lsl #2]
+count_hit:
+    ldr     r2, [r3, #CORE_ID]
+    add     r7, r7, r2, lsl #2
+    ldr     r2, [r7, #PROBE_HITS]
+    add     r2, r2, #1
+    str     r2, [r7, #PROBE_HITS]
+    b       finish
+
 long_way:
     mov     r1, r7
     mov     r2, r4
@@ -211,19 +236,6 @@ long_way:
     eret
 1:  bl      schedule
     b       enter_guest
-
-record:
-    str     r4, [r0, #VCPU_PC]
-    mov     r10, r0
-    mov     r11, r3
-    mov     r1, r7
-    mov     r2, r3
-    bl      trace_record                @ vCPU, probe, core
-    mov     r0, r10
-    mov     r3, r11
-    ldr     r9, [r0, #VCPU_VM]
-    bic     r8, r8, #RECORD
-    b       recorded
 
 no_probe:
     bl      trace_hvc

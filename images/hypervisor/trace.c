@@ -9,34 +9,10 @@
 #include "emulation.h"
 #include "hypervisor.h"
 
-/* For fetch.h: the state's context is a reader, its registers are the vCPU's. */
-struct hit_reader {
-    struct guest_reader memory;
-    struct vcpu *vcpu;
-};
-#define FETCH_REGISTER(state, n) hit_register(((const struct hit_reader *)(state)->context)->vcpu, n)
-#define FETCH_KNOWN(state, va, bytes) guest_find((state)->context, va, bytes)
-static inline uint32_t hit_register(struct vcpu *vcpu, uint32_t n)
-{
-    switch (n) {
-    case 15: return vcpu->pc;
-    case TRACE_BASE_CPSR: return vcpu->cpsr;
-    case TRACE_BASE_TPIDRURO: return read_TPIDRURO(); /* still the guest's: Hyp mode has its own */
-    default: return reg_read(vcpu, n);
-    }
-}
 #include "fetch.h"
 
 /* Out of the way of what is done for each hit. */
 #define NOINLINE __attribute__((noinline))
-
-/* Bytes and flags of struct trace_fetch, as one. */
-#define FETCH_KIND 0xffff00u
-#define FETCH_BYTE (1u << 8)
-#define FETCH_HALF (2u << 8)
-#define FETCH_WORD (4u << 8)
-#define FETCH_FLAGS 0xff0000u
-#define FETCH_STRING (TRACE_FETCH_STRING << 16)
 
 #define TICK_SHIFT 4 /* 62.5 MHz: 16 ns a tick of the counter */
 #define DOORBELL 0xe320f0ff /* DBG #15: a hint without effect of its own */
@@ -47,16 +23,28 @@ static inline uint32_t hit_register(struct vcpu *vcpu, uint32_t n)
 _Static_assert(HV_TRACE_PA == 0x41000000 && offsetof(struct trace_control, events) == 12 &&
                    (1 << TRACE_VM_ENTRY | 1 << TRACE_VM_EXIT) == 0xc,
                "entry.S");
-_Static_assert(offsetof(struct vcpu, vm) == 64 && offsetof(struct vm, probe_key) == 8 &&
-                   offsetof(struct vm, ram_ipa) == 12 && offsetof(struct vm, ram_bytes) == 16 &&
-                   offsetof(struct vm, ram_pa) == 20 && offsetof(struct core, probes) == 8 &&
-                   offsetof(struct core, resched) == 37 && offsetof(struct trace_probe, operand) == 80 &&
-                   offsetof(struct trace_probe, state) == 8 && EMULATE_PUSH == 24 &&
-                   EMULATE_CLASSES == 27 && EMULATE_MAX_ROW == 9 && EMULATE_LINK == 8 &&
-                   TRACE_PROBE_T32 == 1 && TRACE_MAX_PROBES == 8192,
+_Static_assert(offsetof(struct vcpu, pc) == 56 && offsetof(struct vcpu, vm) == 64 &&
+                   offsetof(struct vm, probe_key) == 8 && offsetof(struct vm, ram_ipa) == 12 &&
+                   offsetof(struct vm, ram_bytes) == 16 && offsetof(struct vm, ram_pa) == 20 &&
+                   offsetof(struct core, id) == 4 && offsetof(struct core, probes) == 8,
+               "probe.S, record.S");
+_Static_assert(offsetof(struct core, resched) == 53 && offsetof(struct trace_probe, operand) == 80 &&
+                   offsetof(struct trace_probe, state) == 8 && offsetof(struct trace_probe, hits) == 48 &&
+                   EMULATE_NOP == 1 && EMULATE_PUSH == 24 && EMULATE_MOVE == 28 &&
+                   EMULATE_CLASSES == 29 && EMULATE_MAX_ROW == 9 && EMULATE_LINK == 8 &&
+                   TRACE_PROBE_RECORD == 4,
                "probe.S");
-
-static const struct trace_fetch *const fetches = (void *)(HV_TRACE_PA + HV_TRACE_FETCHES);
+_Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
+                   offsetof(struct vcpu, cpsr) == 60 && offsetof(struct vcpu, index) == 72 &&
+                   offsetof(struct vcpu, origin) == 76 && offsetof(struct trace_probe, flags) == 10 &&
+                   offsetof(struct trace_probe, program_pa) == 12 &&
+                   offsetof(struct trace_probe, words) == 16 && TRACE_PROBE_BOUNDED == 8 &&
+                   offsetof(struct trace_record, word) == 52 && sizeof(struct trace_record) == 128 &&
+                   HV_TRACE_RING_RECORDS == 1 << 14 && TRACE_MAX_EXTENT == 256 && TICK_SHIFT == 4 &&
+                   TRACE_OP_CODES == 12 * 8 && TRACE_REG_SP == 13 && TRACE_REG_CPSR == 16 &&
+                   TRACE_REG_TPIDRURO == 18,
+               "record.S");
+_Static_assert(TRACE_MAX_PROBES == 8192, "entry.S");
 
 void trace_init(void)
 {
@@ -82,7 +70,13 @@ void trace_init(void)
 void trace_core_init(struct core *core)
 {
     core->probes = (void *)(HV_TRACE_PA + HV_TRACE_PROBES);
+    core->room = HV_TRACE_RING_RECORDS;
     core->ring = (void *)(HV_TRACE_PA + HV_TRACE_RINGS + core->id * HV_TRACE_RING_STRIDE);
+}
+
+void trace_vcpu_init(struct vcpu *vcpu)
+{
+    vcpu->origin = TRACE_PROBE | vcpu->core << 16 | vcpu->vm->id << 24;
 }
 
 /* The difference of two counts is far below 32 bits. */
@@ -117,6 +111,7 @@ static NOINLINE struct trace_record *reserve_full(struct core *core)
         __asm__ volatile(".inst %c0" ::"i"(DOORBELL) : "memory");
     if (room(ring) < wanted) {
         core->lost++;
+        core->room = 0;
         ring->lost++;
         return NULL;
     }
@@ -132,6 +127,7 @@ static NOINLINE struct trace_record *reserve_full(struct core *core)
         record->valid = 3;
         record->word[0] = core->lost;
         core->lost = 0;
+        core->room = HV_TRACE_RING_RECORDS;
         commit(ring);
     }
     return slot(ring);
@@ -206,93 +202,31 @@ static bool within_limit(struct trace_probe *probe)
     return true;
 }
 
-/* A string, aligned as compilers do it, of which `left` bytes are there for sure. */
-static bool hit_string(uint32_t head, uint32_t pa, uint32_t left, uint32_t *to, uint32_t room,
-                       uint32_t *words)
+/* The words of a record, the long way (record.S). */
+void trace_fetch(struct vcpu *vcpu, const struct trace_probe *probe, struct trace_record *record)
 {
-    uint32_t bytes = head >> 8 & 0xff;
+    struct guest_reader reader;
+    struct fetch_state state;
 
-    *words = bytes / 4;
-    if ((head & FETCH_FLAGS) != FETCH_STRING || (pa | bytes) & 3 || bytes > left || *words > room)
-        return false;
-    for (uint32_t i = 0; i < *words; i++)
-        to[i] = ((const uint32_t *)pa)[i];
-    fetch_cut(to, *words);
-    return true;
+    state.read = guest_read;
+    state.context = &reader;
+    state.reg[TRACE_REG_NONE] = 0;
+    state.reg[TRACE_REG_TPIDRURO] = read_TPIDRURO(); /* still the guest's: Hyp mode has its own */
+    for (uint32_t i = 0; i < TRACE_REG_PC; i++)
+        state.reg[i] = reg_read(vcpu, i);
+    state.reg[TRACE_REG_PC] = vcpu->pc;
+    state.reg[TRACE_REG_CPSR] = vcpu->cpsr;
+    guest_reader_init(&reader, vcpu->vm);
+    fetch_run(&state, (const struct trace_op *)probe->program_pa, record);
 }
 
-/*
- * fetch_all() for a vCPU. Words and bytes in a section that was looked up, which are nearly all that
- * is asked of a kernel, are loaded here; fetch_one() does the others.
- */
-static void hit_fetches(const struct fetch_state *state, struct vcpu *vcpu,
-                        const struct trace_fetch *fetch, uint32_t count,
-                        struct trace_record *record)
-{
-    struct hit_reader *reader = state->context;
-    const struct guest_stretch *section = &reader->memory.section;
-    uint32_t used = 0, valid = 0, va = 0, limit = 0, delta = 0;
-
-    for (; count && used < TRACE_WORDS; count--, fetch++) {
-        const int32_t *offset = fetch->offset;
-        uint32_t head, at = fetch->value, left, words;
-
-        __builtin_memcpy(&head, fetch, sizeof(head)); /* base, bytes, flags, derefs */
-        if ((uint8_t)head != TRACE_BASE_NONE)
-            at += hit_register(vcpu, (uint8_t)head);
-        for (left = head >> 24; left; left--) {
-            uint32_t to = at + (uint32_t)*offset++;
-
-            if (to - va >= limit) {
-                if (guest_lookup(&reader->memory, to) != section)
-                    break;
-                va = section->va;
-                limit = section->bytes - 3;
-                delta = section->pa - va;
-                if (to - va >= limit)
-                    break;
-            }
-            if (left > 1 || (head & FETCH_KIND) == FETCH_WORD) {
-                if (to & 3)
-                    break;
-                at = *(const uint32_t *)(to + delta);
-            } else if ((head & FETCH_KIND) == FETCH_BYTE) {
-                at = *(const uint8_t *)(to + delta);
-            } else if ((head & FETCH_KIND) == FETCH_HALF && !(to & 1)) {
-                at = *(const uint16_t *)(to + delta);
-            } else if (hit_string(head, to + delta, limit - (to - va), &record->word[used],
-                                  TRACE_WORDS - used, &words)) {
-                valid |= ((1u << words) - 1) << used;
-                used += words;
-                goto next;
-            } else {
-                break;
-            }
-        }
-        if (!left) {
-            record->word[used] = at;
-            valid |= 1u << used++;
-            continue;
-        }
-        words = fetch_one(state, fetch, record, used, &valid);
-        if (!words)
-            break;
-        used += words;
-    next:;
-    }
-    record->valid = valid;
-    record->words = (uint8_t)used;
-}
-
+/* The whole of a record, the long way. */
 void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
-    struct hit_reader reader;
-    struct fetch_state state;
     uint64_t now_ns = read_CNTPCT() << TICK_SHIFT;
     struct trace_record *record;
 
-    if ((probe->from_ns | probe->until_ns) &&
-        (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns)))
+    if (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns))
         return;
     if (probe->limit && !within_limit(probe))
         return;
@@ -300,19 +234,10 @@ void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *cor
     if (!record)
         return;
     record->pc = vcpu->pc;
-    if ((vcpu->cpsr & CPSR_MODE) == MODE_SVC) {
-        record->lr = read_lr_svc();
-        record->sp = read_sp_svc();
-    } else {
-        record->lr = reg_read(vcpu, 14);
-        record->sp = reg_read(vcpu, 13);
-    }
+    record->lr = reg_read(vcpu, 14);
+    record->sp = reg_read(vcpu, 13);
     record->cpsr = vcpu->cpsr;
-    reader.vcpu = vcpu;
-    guest_reader_init(&reader.memory, vcpu->vm);
-    state.read = guest_read;
-    state.context = &reader;
-    hit_fetches(&state, vcpu, &fetches[probe->first_fetch], probe->fetch_count, record);
+    trace_fetch(vcpu, probe, record);
     commit(core->ring);
 }
 

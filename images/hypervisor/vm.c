@@ -66,6 +66,9 @@ static void create(struct vm *vm, uint32_t id, const struct hv_vm *c)
         c->device_count > HV_MAX_DEVICES)
         panic("vm %u: %u vCPUs, %u images, %u devices", id, c->vcpu_count, c->image_count,
               c->device_count);
+    /* What looks guest memory up takes a whole section to be RAM if its start is (record.S). */
+    if ((c->ram_ipa | c->ram_pa | c->ram_bytes) % SECTION_BYTES)
+        panic("vm %s: its RAM is not made of whole MiB", c->name);
     stage2_init(vm);
     stage2_map(vm, c->ram_ipa, c->ram_pa, c->ram_bytes, false);
     stage2_map(vm, GICC_IPA, GICV_PA, GICC_BYTES, true);
@@ -75,6 +78,7 @@ static void create(struct vm *vm, uint32_t id, const struct hv_vm *c)
         vcpu->vm = vm;
         vcpu->index = i;
         vcpu->core = c->vcpu[i].core;
+        trace_vcpu_init(vcpu);
         vcpu->priority = c->vcpu[i].priority;
         if (vcpu->core >= config()->core_count)
             panic("vm %s: vCPU %u is pinned to core %u of %u", c->name, i, vcpu->core,

@@ -35,11 +35,15 @@ from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.probe.emulation import Operation
 from orchestrator.probe.instruction import decode, word_at
-from orchestrator.records import HV_TRACE_PA, HV_TRACE_PROBES, PROBE
+from orchestrator.probe.program import words
+from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA, HV_TRACE_PROBES, MAX_OPS, OP, PROBE
 
 _START_S: Final = 30.0
 _MAX_SEGMENTS: Final = 7
 _T32: Final = 1  # TRACE_PROBE_T32
+_NO_PROGRAM_PA: Final = HV_TRACE_PA + HV_TRACE_OPS + (MAX_OPS - 1) * OP.itemsize
+"""The table's last operation, which nobody has changed from END."""
+_BOUNDED: Final = 8  # TRACE_PROBE_BOUNDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +72,21 @@ class Board:
         return va - layout.ram_ipa + layout.ram_pa
 
     async def place_hvc(
-        self, probe: PluginProbe, *, thumb: bool = False, first_fetch: int = 0, flags: int = 0
+        self,
+        probe: PluginProbe,
+        *,
+        thumb: bool = False,
+        program_pa: int = _NO_PROGRAM_PA,
+        flags: int = 0,
     ) -> None:
         """Has hypervisor and plugin know a probe, and writes its HVC over an instruction of 32 bits.
 
         Args:
-            probe: Its fetches are the plugin's; the hypervisor's are in its own table.
+            probe: Its program is the plugin's; the hypervisor's is in its own table.
             thumb: The instruction is T32.
-            first_fetch: Where in that table they are.
-            flags: Of `struct trace_probe`; 0: the hypervisor emulates and counts, but records nothing.
+            program_pa: Where in that table it begins.
+            flags: Of `struct trace_probe`, beyond what `thumb` and the entry's bounds ask for; 0:
+                the hypervisor emulates and counts, but records nothing.
 
         Raises:
             MachineError: The instruction cannot be emulated; nothing was written.
@@ -87,9 +97,10 @@ class Board:
             raise MachineError(f"{probe.va:#x}: {word:#010x} cannot be emulated: {decoded.reason}")
         entry = self.entry(probe.id)
         entry["va"], entry["word"], entry["vm"] = probe.va, word, probe.vm
-        entry["flags"] = flags | (_T32 if thumb else 0)
+        bounded = any(int(entry[bound][0]) for bound in ("limit", "from_ns", "until_ns"))
+        entry["flags"] = flags | _T32 * thumb | _BOUNDED * bounded
         entry["emulation"], entry["operand"] = decoded.emulation, decoded.packed()
-        entry["first_fetch"], entry["fetch_count"] = first_fetch, len(probe.fetches)
+        entry["program_pa"], entry["words"] = program_pa, words(probe.program)
         entry["hits"], entry["taken"] = 0, 0
         entry["state"] = 1
         await self.channel.add_probe(probe)

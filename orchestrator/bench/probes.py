@@ -15,12 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator import config
 from orchestrator.bench.board import (
     Board,
     Prepared,
@@ -44,7 +46,10 @@ from orchestrator.images import sources
 from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
 from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
-from orchestrator.records import FETCH, HV_TRACE_FETCHES, HV_TRACE_PA
+from orchestrator.probe.guest import Guest
+from orchestrator.probe.program import assemble
+from orchestrator.probe.spec import Wanted, resolve
+from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA
 
 _RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
 _IDLE_RUNS: Final = 7
@@ -106,54 +111,66 @@ def _ring_path(board: Board) -> Path:
     return board.paths.ring
 
 
-def _task_fetches(symbols: dict[str, int]) -> NDArray[np.void]:
-    """The current task of the RTOS: its control block, priority and state, by one load each."""
-    block = symbols["OSTCBCur"]
-    fetches = np.zeros(3, FETCH)
-    fetches["base"] = 17
-    fetches["value"] = block
-    fetches["bytes"] = 4
-    fetches["derefs"] = [1, 2, 2]
-    fetches["offset"][1:, 1] = [0, 4]
-    return fetches
+def _wanted(place: str, *fetch: str) -> Wanted:
+    """A probe of the RTOS as a user's spec makes it."""
+    vm = config.ElfVm(name="rtos", ram_bytes=16 << 20, pin=(0,))
+    spec = config.ProbeConfig(vm="rtos", place=place, fetch=fetch)
+    (wanted,) = resolve(spec, Guest(vm, index=0, image=sources.build("rtos")))
+    return wanted
 
 
-async def _costs_in_rtos(flags: int) -> NDArray[Any]:
+async def _costs_in_rtos(wanted: Wanted, flags: int) -> NDArray[Any]:
     """Instructions of each hit of a probe on the RTOS's context switch."""
-    symbols = {name: value for name, _, value in elf_symbols(sources.build("rtos"))}
-    va = symbols["OSTaskSwHook"] + 8
-    fetches = _task_fetches(symbols)
+    program = assemble(wanted.fetches)
+    program_pa = HV_TRACE_PA + HV_TRACE_OPS
+    va = wanted.va
     with _folder() as folder:
         async with open_board(folder, _RTOS, stop_ns=1_000_000_000) as board:
-            await board.channel.stop_at(board.pa(0, symbols["OSTaskSwHook"]))
+            await board.channel.stop_at(board.pa(0, va))
             await board.run_to_stop()
-            board.ram.write(HV_TRACE_PA + HV_TRACE_FETCHES, fetches.tobytes())
+            board.ram.write(program_pa, program.tobytes())
             probe = PluginProbe(
-                id=1, mode=ProbeMode.HVC, vm=0, va=va, pa=board.pa(0, va), fetches=fetches
+                id=1, mode=ProbeMode.HVC, vm=0, va=va, pa=board.pa(0, va), program=program
             )
-            await board.place_hvc(probe, flags=flags)
+            await board.place_hvc(probe, flags=flags, program_pa=program_pa)
             streams = await _collect(board, folder / "trace")
             return np.array(streams["plugin-0"]["cost"])
 
 
 def trap_cost() -> list[Figure]:
     """From the HVC to the guest's next instruction."""
-    plugin = asyncio.run(_costs_in_rtos(0))
-    both = asyncio.run(_costs_in_rtos(_RECORDED_BY_HYPERVISOR))
-    return [
-        Figure(
-            name=f"HVC to the next instruction, the plugin records ({len(plugin)} hits)",
-            value=float(np.median(plugin)),
-            unit="instructions",
-            most=120,
+    hook = "OSTaskSwHook"
+    task = _wanted(f"{hook}+8")
+    bare = replace(task, fetches=())
+    cases = (
+        ("HVC to the next instruction, the plugin records", task, 0, 120),
+        ("  the hypervisor records, too, and fetches nothing", bare, _RECORDED_BY_HYPERVISOR, 120),
+        (
+            "  with the task's information by the profile's own spec",
+            task,
+            _RECORDED_BY_HYPERVISOR,
+            250,
         ),
-        Figure(
-            name=f"  the hypervisor records the RTOS task, too ({len(both)} hits)",
-            value=float(np.median(both)),
-            unit="instructions",
-            most=250,
+        (
+            "  with both tasks' at the switch, by the profile's own spec",
+            _wanted(hook),
+            _RECORDED_BY_HYPERVISOR,
+            350,
         ),
-    ]
+    )
+    out = []
+    for name, wanted, flags, most in cases:
+        costs = asyncio.run(_costs_in_rtos(wanted, flags))
+        words = sum(each.words for each in wanted.fetches) if flags else 0
+        out.append(
+            Figure(
+                name=f"{name} ({len(costs)} hits, {words} words)",
+                value=float(np.median(costs)),
+                unit="instructions",
+                most=most,
+            )
+        )
+    return out
 
 
 def cost_by_class() -> list[Figure]:

@@ -36,7 +36,7 @@ from orchestrator.machine.protocol import (
     WELCOME,
     Operation,
 )
-from orchestrator.records import FETCH
+from orchestrator.records import OP
 
 _NO_STOPS: Final = (1 << 64) - 1
 _WRITE_BYTES: Final = 1 << 16
@@ -82,8 +82,8 @@ class ChannelError(MachineError):
         self.reason = reason
 
 
-def _no_fetches() -> NDArray[np.void]:
-    return np.empty(0, FETCH)
+def _no_program() -> NDArray[np.void]:
+    return np.empty(0, OP)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +96,7 @@ class PluginProbe:
         vm: Position of the VM in the description of the board, or `protocol.ANY_VM`.
         va: Of the instruction, without Thumb bit (hvc only).
         pa: Of the instruction.
-        fetches: What to read at a hit; an array of `records.FETCH`.
+        program: What to read at a hit; an array of `records.OP` that ends with END, or empty.
         limit: Records on all cores together; 0: no limit.
         from_ns: Start of the time window in guest time.
         until_ns: Its end; 0: none.
@@ -107,7 +107,7 @@ class PluginProbe:
     vm: int
     pa: int
     va: int = 0
-    fetches: NDArray[np.void] = field(default_factory=_no_fetches)
+    program: NDArray[np.void] = field(default_factory=_no_program)
     limit: int = 0
     from_ns: int = 0
     until_ns: int = 0
@@ -266,13 +266,13 @@ class PluginChannel:
             ChannelError: The machine runs; the id is taken; there is no ring to record into.
             MachineError: QEMU is gone.
         """
-        if probe.fetches.dtype != FETCH:
-            raise ValueError(f"fetches are an array of records.FETCH, not {probe.fetches.dtype}")
+        if probe.program.dtype != OP:
+            raise ValueError(f"a program is an array of records.OP, not {probe.program.dtype}")
         head = PROBE.pack(
-            *(probe.id, probe.mode, probe.vm, len(probe.fetches), probe.va, probe.limit),
+            *(probe.id, probe.mode, probe.vm, len(probe.program), probe.va, probe.limit),
             *(probe.pa, probe.from_ns, probe.until_ns),
         )
-        await self._ask(Operation.ADD_PROBE, head + probe.fetches.tobytes())
+        await self._ask(Operation.ADD_PROBE, head + probe.program.tobytes())
 
     async def remove_probe(self, probe_id: int) -> ProbeCounts:
         """Watches a place of the stopped machine no more.

@@ -11,7 +11,7 @@ from typing import Final
 MAGIC: Final = 0x4350_5648
 VERSION: Final = 2
 MAX_BYTES: Final = 0x1_0100
-MAX_FETCHES: Final = 64
+MAX_OPS: Final = 512
 MAX_PROBE_ID: Final = 0xFFFF
 MAX_STOPS: Final = 16
 ANY_VM: Final = 0xFF

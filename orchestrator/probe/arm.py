@@ -13,9 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
-
-from orchestrator import records
 from orchestrator.config import ProbeConfig
 from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, UsageError
 from orchestrator.guest.symbols import Encoding
@@ -23,9 +20,10 @@ from orchestrator.machine.channel import PluginProbe, ProbeCounts, ProbeMode
 from orchestrator.mmu import Mmu
 from orchestrator.probe.guest import Guest, View, find_guest
 from orchestrator.probe.place import Place, ProbeRefused, Refusal, find
+from orchestrator.probe.program import assemble
 from orchestrator.probe.registers import VcpuReader
 from orchestrator.probe.spec import Wanted, resolve
-from orchestrator.probe.table import FetchTable, Numbers, ProbeTable, Ram
+from orchestrator.probe.table import Numbers, ProbeTable, ProgramTable, Ram
 
 _A32_HVC: Final = 0xE140_0070
 _T32_HVC: Final = 0xF7E0_8000
@@ -131,7 +129,7 @@ class Probes:
         self._hypervisor = hypervisor
         self._numbers = Numbers()
         self._table = ProbeTable(ram)
-        self._fetches = FetchTable(ram)
+        self._programs = ProgramTable(ram)
         self._leaving: list[Placed] = []
         self._originals: dict[int, int] = {}  # by physical address, a byte under a probe
         self._probed_pages: Counter[int] = Counter()
@@ -320,18 +318,19 @@ class Probes:
     async def _arm(self, each: Placed) -> None:
         wanted, place = each.wanted, each.place
         config = wanted.config
+        program = assemble(wanted.fetches)
         if place.displaced is not None:
-            first = self._fetches.take(wanted.fetches)
+            program_pa = self._programs.take(program)
             self._table.arm(
                 each.id,
                 vm=each.vm_index,
                 place=place,
-                fetches=(first, len(wanted.fetches)),
+                program_pa=program_pa,
+                words=sum(fetch.words for fetch in wanted.fetches),
                 limit=config.limit,
                 window_ns=(config.from_ns, config.until_ns),
                 record=config.record == "both",
             )
-        programs = [fetch.packed() for fetch in wanted.fetches]
         await self._channel.add_probe(
             PluginProbe(
                 id=each.id,
@@ -339,7 +338,7 @@ class Probes:
                 vm=each.vm_index,
                 va=wanted.va,
                 pa=place.code.pa,
-                fetches=np.concatenate(programs) if programs else np.empty(0, records.FETCH),
+                program=program,
                 limit=config.limit,
                 from_ns=config.from_ns,
                 until_ns=config.until_ns,
@@ -381,7 +380,7 @@ class Probes:
             self._unhide(each.place)
             await self._channel.write_physical(each.place.code.pa, each.place.original)
             self._table.free(each.id)
-            self._fetches.free(each.wanted.fetches)
+            self._programs.free(assemble(each.wanted.fetches))
         with contextlib.suppress(OrchestrateError):  # it was perhaps never added
             await self._channel.remove_probe(each.id)
         self._numbers.free(each.id)
@@ -392,7 +391,7 @@ class Probes:
             return
         for each in self._leaving:
             self._table.free(each.id)
-            self._fetches.free(each.wanted.fetches)
+            self._programs.free(assemble(each.wanted.fetches))
             self._numbers.free(each.id)
         self._leaving.clear()
 

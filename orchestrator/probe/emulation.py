@@ -48,6 +48,7 @@ class Emulation(enum.IntEnum):
     PUSH = 24
     PUSH_ONE = 25
     PUSH_DUAL = 26
+    MOVE = 28
 
 
 class Flag(enum.IntFlag):

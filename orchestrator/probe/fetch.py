@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fetch arguments compiled to the little programs that the observers run at a hit.
+"""Fetch arguments, as a probe's user writes them, compiled to registers, offsets and loads.
 
 ::
 
@@ -9,16 +9,14 @@
     operand = VARIABLE | "%" REGISTER | "$stack" [N] | "$arg" N | "@" (VARIABLE | ADDRESS)
             | ("+" | "-") N "(" expr ")" | "(" expr ")"
 
-The forms are those of perf and of kprobe events, with C's for what DWARF knows. What a program can
-do is `struct trace_fetch` (images/abi/trace.h): a register or a constant, and up to six loads.
+The forms are those of perf and of kprobe events, with C's for what DWARF knows. Compiled, each is a
+register or a constant, and loads with offsets; `program` makes one program of all of a probe.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
-
-import numpy as np
 
 from orchestrator import records
 from orchestrator.errors import UsageError
@@ -38,9 +36,8 @@ _REGISTERS: Final = {
 }
 _SP: Final = 13
 _ARGUMENT_REGISTERS: Final = 4  # AAPCS: the fifth argument is the first word of the stack
-_FLAG_STRING: Final = 1
 _STRING_BYTES: Final = 16
-_STRING_MAX_BYTES: Final = 32
+_MAX_LOADS: Final = 6
 _WORD_BYTES: Final = 4
 
 _TOKEN: Final = re.compile(
@@ -77,16 +74,6 @@ class Fetch:
     def words(self) -> int:
         """Words of a record that it takes."""
         return -(-self.bytes // _WORD_BYTES) if self.offsets else 1
-
-    def packed(self) -> "np.ndarray[tuple[int], np.dtype[np.void]]":
-        """As `struct trace_fetch`, an array of one."""
-        out = np.zeros(1, records.FETCH)
-        out["base"], out["value"] = self.base, self.value & 0xFFFF_FFFF
-        out["bytes"] = self.bytes
-        out["flags"] = _FLAG_STRING if self.type == "string" else 0
-        out["derefs"] = len(self.offsets)
-        out["offset"][0, : len(self.offsets)] = self.offsets
-        return out
 
 
 def compile_fetch(text: str, *, symbols: SymbolTable, types: Types | None, name: str = "") -> Fetch:
@@ -219,8 +206,8 @@ class _Parser:
     def _string_bytes(self, kind: str) -> int:
         match = _TYPE.fullmatch(kind)
         size = int(match[3] or _STRING_BYTES) if match else 0
-        if not 0 < size <= _STRING_MAX_BYTES:
-            raise self._error(f"{kind!r}: a string has 1 to {_STRING_MAX_BYTES} bytes")
+        if not 0 < size <= records.MAX_STRING:
+            raise self._error(f"{kind!r}: a string has 1 to {records.MAX_STRING} bytes")
         return size
 
     def _made(self, value: _Value, name: str, kind: str, c_type: str, size: int) -> Fetch:
@@ -232,10 +219,8 @@ class _Parser:
         constant = value.value + (0 if value.lvalue else value.offset)
         if not loads_all and size != _WORD_BYTES:
             raise self._error(f"a register has 4 bytes, not {size}")
-        if len(loads_all) > records.MAX_DEREFS:
-            raise self._error(
-                f"takes {len(loads_all)} loads, at most {records.MAX_DEREFS} are possible"
-            )
+        if len(loads_all) > _MAX_LOADS:
+            raise self._error(f"takes {len(loads_all)} loads, at most {_MAX_LOADS} are possible")
         return Fetch(
             name=name,
             text=self._text,

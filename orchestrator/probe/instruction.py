@@ -10,11 +10,11 @@ images/hypervisor/emulate.c, rows that make it; the differential test takes it u
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.probe import a32, t32
-from orchestrator.probe.emulation import AL, Emulation, Operation
+from orchestrator.probe.emulation import AL, ALU_INDEX, NO_FLAGS, Emulation, Flag, Operation
 from orchestrator.probe.encoding import (
     UNKNOWN,
     UNPREDICTABLE,
@@ -26,6 +26,7 @@ from orchestrator.probe.encoding import (
 
 __all__ = ["Coverage", "Decoded", "Operation", "Reason", "Refusal", "check", "coverage", "decode"]
 
+_FIRST_BANKED: Final = 8
 _UNCONDITIONAL: Final = 15
 _LONG_T32: Final = 0b11101
 _EXCLUSIVE_REACH: Final = 16
@@ -77,7 +78,16 @@ def decode(word: int, *, va: int, thumb: bool, data: bool = False) -> Decoded:
         cond = AL if cond == _UNCONDITIONAL else cond
     if row is None:
         return UNPREDICTABLE if not thumb and cond != AL else UNKNOWN
-    return row.decode(row.read(word), Context(va=va, cond=cond))
+    decoded = row.decode(row.read(word), Context(va=va, cond=cond))
+    return _short_way(decoded) if isinstance(decoded, Operation) and not thumb else decoded
+
+
+def _short_way(o: Operation) -> Operation:
+    """A move of a constant is of a class of its own, where it can be nothing else."""
+    is_move = (o.emulation, o.op, o.cond) == (Emulation.ALU_IMM, ALU_INDEX["mov"], AL)
+    if not is_move or o.flags & Flag.SET_FLAGS or o.rd >= _FIRST_BANKED:
+        return o
+    return replace(o, emulation=Emulation.MOVE, flags=NO_FLAGS)
 
 
 def check(code: bytes, at: int, *, va: int, thumb: bool, data: Sequence[range] = ()) -> Decoded:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The hypervisor's tables of probes and fetches, as the host fills them in: images/abi/trace.h.
+"""The hypervisor's tables of probes and of their programs, as the host fills them in: images/abi/trace.h.
 
 Numbers are handed out here. The tables lie in the hypervisor's memory, where the host writes plain
 data; the code of guests is another matter (`arm`).
 """
 
-from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from orchestrator import records
 from orchestrator.errors import CheckFailed
-from orchestrator.probe.fetch import Fetch
 from orchestrator.probe.place import Place
 
 _T32: Final = 1
 _RECORD: Final = 4
+_BOUNDED: Final = 8
 _FREE, _ARMED = 0, 1
 _FIRST_SHADOW_ID: Final = records.MAX_PROBES
 _LAST_ID: Final = 0xFFFF
@@ -58,8 +57,8 @@ class Numbers:
         self._used.discard(number)
 
 
-class FetchTable:
-    """Programs in the hypervisor's table; probes that fetch the same share them.
+class ProgramTable:
+    """Programs in the hypervisor's table; probes that fetch the same share one.
 
     Args:
         ram: The board's memory.
@@ -67,28 +66,26 @@ class FetchTable:
 
     def __init__(self, ram: Ram) -> None:
         self._ram = ram
-        self._runs: dict[bytes, list[int]] = {}  # programs -> [first, count, users]
+        self._runs: dict[bytes, list[int]] = {}  # program -> [first, count, users]
 
-    def take(self, fetches: Sequence[Fetch]) -> int:
-        """Puts programs into the table; returns the number of the first.
+    def take(self, program: NDArray[Any]) -> int:
+        """Puts a program into the table; returns its physical address.
 
         Raises:
             CheckFailed: The table is full.
         """
-        if not fetches:
-            return 0
-        data = np.concatenate([each.packed() for each in fetches]).tobytes()
+        table_pa = records.HV_TRACE_PA + records.HV_TRACE_OPS
+        data = program.tobytes()
         run = self._runs.get(data)
         if run is None:
-            run = self._runs[data] = [self._room(len(fetches)), len(fetches), 0]
-            pa = records.HV_TRACE_PA + records.HV_TRACE_FETCHES + run[0] * records.FETCH.itemsize
-            self._ram.write(pa, data)
+            run = self._runs[data] = [self._room(len(program)), len(program), 0]
+            self._ram.write(table_pa + run[0] * records.OP.itemsize, data)
         run[2] += 1
-        return run[0]
+        return table_pa + run[0] * records.OP.itemsize
 
-    def free(self, fetches: Sequence[Fetch]) -> None:
-        """Takes them out again, once for each `take`."""
-        data = np.concatenate([each.packed() for each in fetches]).tobytes() if fetches else b""
+    def free(self, program: NDArray[Any]) -> None:
+        """Takes it out again, once for each `take`."""
+        data = program.tobytes()
         run = self._runs.get(data)
         if run is not None:
             run[2] -= 1
@@ -101,8 +98,8 @@ class FetchTable:
             if first - at >= count:
                 break
             at = first + length
-        if at + count > records.MAX_FETCHES:
-            raise CheckFailed(f"the table of {records.MAX_FETCHES} fetches is full; remove probes")
+        if at + count > records.MAX_OPS:
+            raise CheckFailed("the table of what probes fetch is full; remove probes")
         return at
 
 
@@ -122,7 +119,8 @@ class ProbeTable:
         *,
         vm: int,
         place: Place,
-        fetches: tuple[int, int],
+        program_pa: int,
+        words: int,
         limit: int,
         window_ns: tuple[int, int],
         record: bool,
@@ -133,7 +131,8 @@ class ProbeTable:
             number: The probe's id.
             vm: The VM's number.
             place: The instruction and how its work is done.
-            fetches: First of them in their table, and how many.
+            program_pa: Of its program's first operation.
+            words: That the program writes.
             limit: As in the config.
             window_ns: From and until.
             record: Whether the hypervisor records, or only counts.
@@ -142,10 +141,11 @@ class ProbeTable:
         if place.displaced is None:
             raise ValueError("a shadow probe has no entry")
         entry["va"], entry["vm"], entry["word"] = place.wanted.va, vm, place.word
-        entry["flags"] = _T32 * place.thumb | _RECORD * record
+        bounded = bool(limit or window_ns[0] or window_ns[1])
+        entry["flags"] = _T32 * place.thumb | _RECORD * record | _BOUNDED * bounded
         entry["emulation"] = place.displaced.emulation
         entry["operand"][0] = place.displaced.packed()
-        entry["first_fetch"], entry["fetch_count"] = fetches
+        entry["program_pa"], entry["words"] = program_pa, words
         entry["limit"] = limit
         entry["from_ns"], entry["until_ns"] = window_ns
         entry["state"] = _ARMED

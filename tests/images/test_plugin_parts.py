@@ -48,6 +48,10 @@ def test_the_table_of_places(build: Build) -> None:
     passes(build("places_test", "places"))
 
 
+def test_programs_of_fetches(build: Build) -> None:
+    passes(build("fetch_test"))
+
+
 def test_the_account_of_instructions(build: Build) -> None:
     passes(build("ledger_test", "ledger"))
 

@@ -17,7 +17,8 @@ import pytest
 from orchestrator.bench.board import hvc, staged_pa
 from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
-from orchestrator.records import FETCH, Kind
+from orchestrator.probe.program import Code
+from orchestrator.records import OP, Kind
 
 pytestmark = pytest.mark.system
 
@@ -33,8 +34,7 @@ def test_every_hit_is_counted_on_its_core(
     """Two cores at once, eight probes: N of each on each core, by plugin, stream and guest."""
 
     async def act() -> None:
-        fetches = np.zeros(1, FETCH)
-        fetches[0]["base"], fetches[0]["derefs"], fetches[0]["bytes"] = SP, 1, 4
+        program = np.array([(4, SP, Code.REGISTER, 0), (0, 17, Code.U32, 0), (0, 17, 0, 0)], OP)
         async with probed_board(ROUNDS) as made:
             channel = made.channel
             reader = RingReader(plugin_rings(made.paths.ring, 2), tmp_path / "trace")
@@ -44,7 +44,7 @@ def test_every_hit_is_counted_on_its_core(
                     va = places_symbols[f"place_{i}"]
                     pa = made.pa(0, va)
                     probe = PluginProbe(
-                        id=0x1230 + i, mode=ProbeMode.HVC, vm=0, va=va, pa=pa, fetches=fetches
+                        id=0x1230 + i, mode=ProbeMode.HVC, vm=0, va=va, pa=pa, program=program
                     )
                     await channel.add_probe(probe)
                     await channel.write_physical(pa, hvc(probe.id))

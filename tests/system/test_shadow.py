@@ -11,7 +11,8 @@ import pytest
 from orchestrator.machine.board import RAM_PA
 from orchestrator.machine.channel import PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
-from orchestrator.records import FETCH
+from orchestrator.probe.program import Code
+from orchestrator.records import OP
 
 pytestmark = pytest.mark.system
 
@@ -30,10 +31,16 @@ ram = "16M"
 pin = [1]
 """
 END_NS = 400_000_000
-FETCHES = np.zeros(3, FETCH)
-FETCHES[0] = (13, 4, 0, 1, 0, (0,) * 6)  # a word of the stack
-FETCHES[1] = (14, 4, 0, 0, 0, (0,) * 6)  # lr
-FETCHES[2] = (17, 4, 0, 1, 0x0900_0000, (0,) * 6)  # a device, which must not be read
+PROGRAM = np.array(
+    [
+        *((4, 13, Code.REGISTER, 0), (0, 17, Code.U32, 0)),  # a word of the stack
+        (0, 14, Code.VALUE, 0),  # lr
+        # a device, which must not be read
+        *((4, 17, Code.SET, 0x0900_0000), (0, 17, Code.U32, 0)),
+        (0, 17, Code.END, 0),
+    ],
+    OP,
+)
 
 
 async def run_plain(make: Any) -> Any:
@@ -86,7 +93,7 @@ def test_a_watched_run_is_the_same_run(
                                 mode=ProbeMode.SHADOW,
                                 vm=vm,
                                 pa=made.pa(vm, va),
-                                fetches=FETCHES,
+                                program=PROGRAM,
                             )
                         )
                 await made.run_to_stop()
@@ -112,7 +119,8 @@ def test_a_watched_run_is_the_same_run(
         assert np.all(np.diff(each["time_ns"].astype(np.int64)) > 0)
         assert set(each["pc"]) <= set(rtos_functions.values())
         assert np.all(each["word"][:, 1] == each["lr"])
-        assert np.all(each["valid"] == 0b011), "stack and lr, and not the device"
+        # Stack and lr, and not the device; the first function begins without a stack.
+        assert np.all(each["valid"] == np.where(each["sp"], 0b011, 0b010))
         assert np.all(each["word"][:, 2] == 0)
 
 
@@ -127,7 +135,7 @@ def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
     read = bytes.fromhex("1e0f51ec")  # mrrc p15, 1, r0, r1, c14
     branch = bytes.fromhex("0700000a")  # beq
     count = 5
-    fetch = np.zeros(1, FETCH)  # r0
+    program = np.array([(0, 0, Code.VALUE, 0), (0, 17, Code.END, 0)], OP)  # r0
 
     async def act() -> None:
         async with board(GUESTS, stop_ns=300_000_000) as made:
@@ -135,7 +143,7 @@ def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
             for i in range(count):
                 await made.channel.add_probe(
                     PluginProbe(
-                        id=1 + i, mode=ProbeMode.SHADOW, vm=0, pa=start_pa + 4 * i, fetches=fetch
+                        id=1 + i, mode=ProbeMode.SHADOW, vm=0, pa=start_pa + 4 * i, program=program
                     )
                 )
             await made.run_to_stop()

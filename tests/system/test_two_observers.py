@@ -7,6 +7,7 @@ first instruction, which the hypervisor emulates.
 """
 
 import asyncio
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from orchestrator import records
 from orchestrator.bench.board import hvc
 from orchestrator.machine.channel import PluginProbe, ProbeMode
 from orchestrator.machine.rings import Ring, RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.probe.program import Code
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +29,19 @@ ROUNDS = 10_400
 RECORD_HITS = 4
 CPSR_T = 0x20
 FIRST_ID = 7000
-FIRST_FETCH = 100
+PROGRAMS_PA = records.HV_TRACE_PA + records.HV_TRACE_OPS + 0x800
+NO_REG = 17
+SP, LR, PC, CPSR = 13, 14, 15, 16
+TEXT_VA, TABLE_VA, DATA_VA = 0x4031_0F81, 0x4032_0000, 0x4033_0801
+"""In the guest's RAM, behind its image."""
+TEXT = b"eighteen bytes,and\0XYZW"
+HALF = 0xFACE
+NAMES_VA = 0x4034_0000
+MEMORY = {
+    TEXT_VA: TEXT,
+    TABLE_VA: struct.pack("<4I", 0, TABLE_VA + 12, 0, DATA_VA),
+    DATA_VA + 300: struct.pack("<H", HALF),
+}
 HVC_WORDS = [
     int.from_bytes(hvc(FIRST_ID + i, thumb=i >= A32_PLACES), "little") for i in range(PLACES)
 ]
@@ -36,14 +50,59 @@ ROOM_RECORDS = 256
 SLICE_NS = 25_000
 """Two cores that are always busy share the quantum."""
 
-FETCHES = np.zeros(7, records.FETCH)
-FETCHES[0] = (0, 4, 0, 0, 0, (0,) * 6)  # r0
-FETCHES[1] = (13, 8, 0, 1, 0, (4, 0, 0, 0, 0, 0))  # two words of the stack
-FETCHES[2] = (15, 4, 0, 1, 0, (0,) * 6)  # the word at pc, which is the HVC
-FETCHES[3] = (17, 2, 0, 1, 0x4020_0000, (2, 0, 0, 0, 0, 0))  # a halfword of the image
-FETCHES[4] = (17, 4, 0, 1, 0x7000_0000, (0,) * 6)  # nothing is there
-FETCHES[5] = (14, 4, 0, 2, 0, (0, 0x10, 0, 0, 0, 0))  # through lr: code taken for a pointer
-FETCHES[6] = (17, 15, 1, 1, 0x4020_0040, (0,) * 6)  # a string that ends early
+
+def program(*ops: tuple[Code, int, int, int]) -> NDArray[np.void]:
+    """Operations as code, register, value and extent."""
+    rows = [(extent, reg, code, value) for code, reg, value, extent in ops]
+    return np.array([*rows, (0, NO_REG, Code.END, 0)], records.OP)
+
+
+PARTLY = program(
+    (Code.VALUE, 0, 0, 0),
+    *((Code.REGISTER, SP, 0, 12), (Code.WORDS, NO_REG, 4, 8)),
+    *((Code.REGISTER, PC, 0, 4), (Code.U32, NO_REG, 0, 0)),  # which is the HVC
+    *((Code.SET, NO_REG, 0x4020_0000, 4), (Code.U16, NO_REG, 2, 0)),  # of the image
+    *((Code.SET, NO_REG, 0x7000_0000, 4), (Code.U32, NO_REG, 0, 0)),  # nothing is there
+    # Through lr: code taken for a pointer.
+    *((Code.REGISTER, LR, 0, 4), (Code.LOAD, NO_REG, 0, 0x14), (Code.U32, NO_REG, 0x10, 0)),
+    *((Code.SET, NO_REG, 0x4020_0040, 15), (Code.STRING, NO_REG, 0, 15)),
+)
+"""All but two of its values can be read, so the hypervisor goes the long way."""
+ALL = program(
+    (Code.VALUE, 0, 0, 0),
+    *((Code.REGISTER, SP, 0, 12), (Code.WORDS, NO_REG, 4, 8)),
+    *((Code.REGISTER, PC, 0, 4), (Code.U32, NO_REG, 0, 0)),
+    *((Code.SET, NO_REG, 0x4020_0000, 4), (Code.U16, NO_REG, 2, 0), (Code.U8, NO_REG, 1, 0)),
+    (Code.VALUE, LR, -8 & 0xFFFF_FFFF, 0),
+    (Code.VALUE, CPSR, 1, 0),
+    (Code.VALUE, NO_REG, 0xABCD, 0),
+    (Code.VALUE, SP, 0, 0),
+    # A string that begins and ends inside a word.
+    *((Code.SET, NO_REG, TEXT_VA, 24), (Code.STRING, NO_REG, 0, 24)),
+    (Code.U8, NO_REG, 5, 0),
+    # A table in another page: a pointer, and an odd address beyond what it points to.
+    *((Code.SET, NO_REG, TABLE_VA, 8), (Code.LOAD, NO_REG, 4, 4), (Code.POINTER, NO_REG, 0, 1)),
+    *((Code.ADD, NO_REG, 300, 2), (Code.U16, NO_REG, 0, 0)),
+)
+"""All of it can be read, so the hypervisor's short way has it."""
+
+
+def names(place: int) -> NDArray[np.void]:
+    """Four strings of 16 bytes: aligned, and the last of them not."""
+    first = NAMES_VA + 80 * place
+    starts = [first + 16 * i for i in range(3)] + [first + 49]
+    ops: list[tuple[Code, int, int, int]] = []
+    for va in starts:
+        ops += [(Code.SET, NO_REG, va, 16), (Code.STRING, NO_REG, 0, 16)]
+    return program(*ops)
+
+
+LENGTHS = {3: (0, 1, 3, 2), 5: (4, 5, 7, 6), 7: (8, 9, 11, 10), 9: (12, 15, 16, 14)}
+NAMES = {
+    place: [bytes(range(0x80, 0x80 + length)) for length in lengths]
+    for place, lengths in LENGTHS.items()
+}
+PROGRAMS = [names(i) if i in NAMES else (PARTLY, ALL)[i % 2] for i in range(PLACES)]
 SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
 
 
@@ -58,9 +117,14 @@ async def observed_run(
 ) -> dict[str, NDArray[Any]]:
     """All streams of a run in which every place is called `ROUNDS` times on each core."""
     async with make(ROUNDS) as board:
-        fetches_pa = records.HV_TRACE_PA + records.HV_TRACE_FETCHES
-        fetches_pa += FIRST_FETCH * records.FETCH.itemsize
-        board.ram.write(fetches_pa, FETCHES.tobytes())
+        for va, data in MEMORY.items():
+            board.ram.write(board.pa(0, va), data)
+        for number, each in enumerate(PROGRAMS):
+            board.ram.write(PROGRAMS_PA + 0x100 * number, each.tobytes())
+        for number, texts in NAMES.items():
+            row = b"".join(text.ljust(16, b"\0") for text in texts[:3])
+            row += b"@" + texts[3].ljust(16, b"\0")
+            board.ram.write(board.pa(0, NAMES_VA + 80 * number), row)
         for i in range(PLACES):
             va = symbols[f"place_{i}"]
             probe = PluginProbe(
@@ -69,10 +133,13 @@ async def observed_run(
                 vm=0,
                 va=va,
                 pa=board.pa(0, va),
-                fetches=FETCHES,
+                program=PROGRAMS[i],
             )
             await board.place_hvc(
-                probe, thumb=i >= A32_PLACES, first_fetch=FIRST_FETCH, flags=RECORD_HITS
+                probe,
+                thumb=i >= A32_PLACES,
+                program_pa=PROGRAMS_PA + 0x100 * i,
+                flags=RECORD_HITS,
             )
         rings = [*plugin_rings(board.paths.ring, 2), *hypervisor_rings(board.ram, 2)]
         reader = RingReader(rings, folder)
@@ -104,14 +171,37 @@ def test_both_observers_tell_the_same(
     for core in range(2):
         plugin, hypervisor = streams[f"plugin-{core}"], streams[f"hypervisor-{core}"]
         assert len(plugin) == len(hypervisor) == PLACES * ROUNDS > 100_000
+        # What lies behind the words that a record has is not its own.
+        unused = np.arange(records.WORDS) >= hypervisor["words"][:, np.newaxis]
+        hypervisor = hypervisor.copy()
+        hypervisor["word"][unused] = 0
         for name in SAME:
             assert np.array_equal(plugin[name], hypervisor[name]), name
         assert np.all(plugin["id"] == FIRST_ID + np.arange(len(plugin)) % PLACES)
-        assert np.all(plugin["valid"] == 0b1111_0011111), "all but two can be read"
-        assert np.all(plugin["word"][:, 0] == core), "r0 is what `run` was called with"
+        partly, whole = plugin[::2], plugin[1::PLACES]
+        assert np.all(partly["valid"] == 0b1111_0011111), "all but two can be read"
+        assert np.all(whole["valid"] == (1 << records.WORDS) - 1)
+        called_with = np.concatenate([partly["word"][:, 0], whole["word"][:, 0]])
+        assert np.all(called_with == core), "r0 is what `run` was called with"
+        for place, texts in NAMES.items():
+            named = plugin[place::PLACES]
+            expected = b"".join(text.ljust(16, b"\0") for text in texts)
+            assert np.all(named["valid"] == (1 << 16) - 1)
+            assert np.all(named["word"][:, :16] == np.frombuffer(expected, "<u4"))
+            assert named["cost"].max() + 300 < partly["cost"].min()
+        words = whole["word"]
+        assert np.all(words[:, 6] == whole["lr"] - 8)
+        assert np.all(words[:, 7] == whole["cpsr"] + 1)
+        assert np.all(words[:, 8] == 0xABCD)
+        assert np.all(words[:, 9] == whole["sp"])
+        text = np.frombuffer(TEXT.split(b"\0")[0].ljust(24, b"\0"), "<u4")
+        assert np.all(words[:, 10:16] == text)
+        assert np.all(words[:, 16:] == (TEXT[5], DATA_VA, HALF))
+        assert whole["cost"].max() + 300 < partly["cost"].min(), "the hypervisor has a short way"
         is_thumb = np.arange(len(plugin)) % PLACES >= A32_PLACES
         assert np.array_equal(plugin["cpsr"] & CPSR_T != 0, is_thumb)
-        assert np.all(plugin["word"][:, 3] == np.resize(HVC_WORDS, len(plugin)))
+        assert np.array_equal(partly["word"][:, 3], np.resize(HVC_WORDS[::2], len(partly)))
+        assert np.all(whole["word"][:, 3] == HVC_WORDS[1])
         # The hypervisor reads its clock a fixed number of instructions after the trap, in steps of
         # 16 ns. If the core's slice ends in between, the other core's is in between as well: a whole
         # one, but for the last, which ends with that core's work.

@@ -32,7 +32,7 @@ CONSTANTS = {
     "CHANNEL_MAGIC": protocol.MAGIC,
     "CHANNEL_VERSION": protocol.VERSION,
     "CHANNEL_MAX_BYTES": protocol.MAX_BYTES,
-    "CHANNEL_MAX_FETCHES": protocol.MAX_FETCHES,
+    "CHANNEL_MAX_OPS": protocol.MAX_OPS,
     "CHANNEL_MAX_PROBE_ID": protocol.MAX_PROBE_ID,
     "CHANNEL_MAX_STOPS": protocol.MAX_STOPS,
     "CHANNEL_ANY_VM": protocol.ANY_VM,
@@ -42,7 +42,7 @@ CONSTANTS = {
     **{f"CHANNEL_{each.name}": each.value for each in channel.Ability},
     **{f"CHANNEL_{each.name}": each.value for each in channel.ProbeMode},
 }
-PROBE_MEMBERS = ("id", "mode", "vm", "fetches", "va", "limit", "pa", "from_ns", "until_ns")
+PROBE_MEMBERS = ("id", "mode", "vm", "ops", "va", "limit", "pa", "from_ns", "until_ns")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator import records
 from orchestrator.errors import ConfigError, UsageError
@@ -24,6 +26,7 @@ from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.rtos import detect, load_profile, profiles
 from orchestrator.guest.symbols_elf import read_symbols
 from orchestrator.probe.fetch import compile_fetch
+from orchestrator.probe.program import Code, assemble, words
 
 ABI = Path(__file__).parents[2] / "images" / "abi"
 
@@ -41,14 +44,16 @@ static bool read_memory(void *context, uint32_t va, void *to, uint32_t bytes)
     return true;
 }
 void run(const uint8_t *m, uint32_t b, uint32_t s, const uint32_t *reg,
-         const struct trace_fetch *fetch, uint32_t count, struct trace_record *record)
+         const struct trace_op *program, uint32_t count, struct trace_record *record)
 {
     struct fetch_state state = {.read = read_memory};
 
     memory = m, base = b, size = s;
     for (int i = 0; i < 19; i++)
         state.reg[i] = reg[i];
-    fetch_all(&state, fetch, count, record);
+    record->words = 0xff;
+    if (fetch_valid(program, count))
+        fetch_run(&state, program, record);
 }
 """
 
@@ -71,6 +76,7 @@ OS_TCB first = {
     .wide = 0x123456789abcdef0ll,
 };
 OS_TCB *OSTCBCur = &first, *OSTCBHighRdy = &second, *OSTCBPrioTbl[64] = {0, &first};
+int far[500] = {[400] = 4711};
 OS_TCB table[2] = {{.OSTCBPrio = 1}, {.OSTCBPrio = 2}};
 u8 one = 200;
 u8 OSRdyTbl[8] = {1 << 5, 1 << 4, 0, 0, 0, 0, 0, 1 << 7}; /* priorities 5, 8 + 4, 56 + 7 */
@@ -139,7 +145,8 @@ class Guest:
     def fetch(self, *texts: str, **registers: int) -> Any:
         """The record that the observers would make."""
         compiled = [compile_fetch(t, symbols=self.symbols, types=self.dwarf) for t in texts]
-        programs = np.concatenate([each.packed() for each in compiled])
+        program = assemble(compiled)
+        assert words(program) == sum(each.words for each in compiled)
         record = np.zeros(1, records.RECORD)
         names = [f"r{i}" for i in range(13)] + ["sp", "lr", "pc", "cpsr", "none", "tpidruro"]
         values = (ctypes.c_uint32 * 19)(*(registers.get(name, 0) for name in names))
@@ -148,8 +155,8 @@ class Guest:
             self.base,
             len(self.memory),
             values,
-            programs.ctypes.data_as(ctypes.c_void_p),
-            len(programs),
+            program.ctypes.data_as(ctypes.c_void_p),
+            len(program),
             record.ctypes.data_as(ctypes.c_void_p),
         )
         assert record["words"][0] == sum(each.words for each in compiled)
@@ -289,6 +296,74 @@ def test_a_guest_without_types_still_has_registers_and_memory(guest: Guest) -> N
     assert (each.value, each.offsets, each.bytes) == (guest.va("one"), (0,), 1)
     with pytest.raises(UsageError, match="has no type information"):
         compile_fetch("((OS_TCB *)%r0)->x", symbols=guest.symbols, types=None)
+
+
+# Many fetches are one program.
+
+MANY = [
+    *("OSTCBCur", "OSTCBCur->OSTCBPrio", "OSTCBCur->OSTCBTaskName:string", "%r3", "$stack1"),
+    *("OSTCBCur->OSTCBNext", "OSTCBCur->OSTCBNext->OSTCBTaskName:string[6]", "OSTCBCur->wide"),
+    *("OSTCBPrioTbl[0]->OSTCBPrio", "OSTCBPrioTbl[1]->OSTCBPrio", "+1000(%r0)", "-4(%r1)"),
+    *("+8(-900(%r2))", "+0(+0(%r4))", "OSTCBCur->OSTCBEventPtr->count", "one", "far[400]"),
+    *("OSTCBCur->label", "_kernel.cpus[0].current->base.prio", "OSTCBCur:u16", "OSTCBCur:u64"),
+]
+
+
+@given(st.lists(st.sampled_from(MANY), min_size=1, max_size=8))
+def test_together_fetches_find_what_each_finds_alone(guest: Guest, texts: list[str]) -> None:
+    """In any order, some of them more than once, and some not mapped."""
+    registers = {
+        "r0": guest.va("second") - 1000,
+        "r1": guest.va("first") + 4,
+        "r2": guest.va("OSTCBCur") + 900,
+        "r3": 33,
+        "r4": 0xF000_0000,
+        "sp": guest.va("stack"),
+    }
+    sizes = [compile_fetch(text, symbols=guest.symbols, types=guest.dwarf).words for text in texts]
+    texts = [text for at, text in enumerate(texts) if sum(sizes[: at + 1]) <= records.WORDS]
+    together = guest.fetch(*texts, **registers)
+    at = 0
+    for text, size in zip(texts, sizes, strict=False):
+        alone = guest.fetch(text, **registers)
+        assert together["word"][at : at + size].tolist() == alone["word"][:size].tolist()
+        assert int(together["valid"]) >> at & (1 << size) - 1 == int(alone["valid"])
+        at += size
+
+
+def codes(guest: Guest, *texts: str) -> list[str]:
+    program = assemble([compile_fetch(t, symbols=guest.symbols, types=guest.dwarf) for t in texts])
+    return [Code(int(op["code"])).name for op in program]
+
+
+def test_a_pointer_is_loaded_once(guest: Guest) -> None:
+    task = (
+        "OSTCBCur",
+        "OSTCBCur->OSTCBId",
+        "OSTCBCur->OSTCBPrio",
+        "OSTCBCur->OSTCBTaskName:string",
+    )
+    assert codes(guest, *task) == ["SET", "POINTER", "U16", "U8", "LOAD", "STRING", "END"]
+    assert codes(guest, "OSTCBCur->OSTCBPrio", "one") == ["SET", "LOAD", "U8", "SET", "U8", "END"]
+    assert codes(guest, "%r0", "+4(%r0)", "+8(%r0)") == ["VALUE", "REGISTER", "U32", "U32", "END"]
+    assert codes(guest, "+4(%r0)", "+1000(%r0)", "-4(%r0)") == (
+        ["REGISTER", "U32", "ADD", "U32", "ADD", "U32", "END"]
+    )
+
+
+def test_what_is_read_behind_a_pointer_is_told(guest: Guest) -> None:
+    """The hypervisor looks once whether all of it is there (struct trace_op, extent)."""
+    program = assemble(
+        [
+            compile_fetch(text, symbols=guest.symbols, types=guest.dwarf)
+            for text in ("+4(%r0):u16", "+20(%r0):u64", "+8(%r0)", "+1(%r1):string[8]")
+        ]
+    )
+    moved = [(Code(int(op["code"])).name, int(op["extent"])) for op in program if op["extent"]]
+    assert moved == [
+        *(("REGISTER", 28), ("WORDS", 8)),  # 4 + 2, 20 + 8, 8 + 4
+        *(("REGISTER", 5), ("LOAD", 8), ("STRING", 8)),
+    ]
 
 
 # RTOS profiles: files only, no code.

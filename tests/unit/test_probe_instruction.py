@@ -51,6 +51,7 @@ CLASS_OF_MNEMONIC = {
     Emulation.PUSH: r"push|stmdb",
     Emulation.PUSH_ONE: r"push|str",
     Emulation.PUSH_DUAL: r"strd",
+    Emulation.MOVE: r"mov|movw|add|sub|adr",
     Emulation.READ_PSR: r"mrs",
     Emulation.WRITE_PSR: r"msr|cps(i[de])?|setend",
     Emulation.READ_CP15: r"mrc",
@@ -158,8 +159,11 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xE3120004, False, Emulation.ALU_IMM),  # tst r2, #4
         (0xE3730001, False, Emulation.ALU_IMM),  # cmn r3, #1
         (0xE3300F7F, False, Emulation.ALU_IMM),  # teq r0, #508
-        (0xE3A0000A, False, Emulation.ALU_IMM),  # mov r0, #10
-        (0xE30F0FFF, False, Emulation.ALU_IMM),  # movw r0, #0xffff
+        (0x13A0000A, False, Emulation.ALU_IMM),  # movne r0, #10
+        (0xE3B0000A, False, Emulation.ALU_IMM),  # movs r0, #10
+        (0xE3A0E00A, False, Emulation.ALU_IMM),  # mov lr, #10
+        (0xE3A0000A, False, Emulation.MOVE),  # mov r0, #10
+        (0xE30F0FFF, False, Emulation.MOVE),  # movw r0, #0xffff
         (0xE3400004, False, Emulation.BITFIELD),  # movt r0, #4
         (0xE1500002, False, Emulation.ALU_SHIFT),  # cmp r0, r2
         (0xE1A01312, False, Emulation.ALU_SHIFT_REG),  # lsl r1, r2, r3

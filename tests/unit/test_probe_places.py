@@ -25,8 +25,9 @@ from orchestrator.probe.fetch import compile_fetch
 from orchestrator.probe.guest import Guest, View, literals
 from orchestrator.probe.offline import image_views
 from orchestrator.probe.place import Place, Refusal, find
+from orchestrator.probe.program import assemble
 from orchestrator.probe.spec import resolve
-from orchestrator.probe.table import FetchTable, Numbers
+from orchestrator.probe.table import Numbers, ProgramTable
 
 PREFIX = "arm-linux-gnueabihf-"
 SOURCE = """
@@ -218,19 +219,21 @@ class Memory:
 def test_probes_that_fetch_the_same_share_their_programs(elf: Path) -> None:
     guest = guest_of(elf)
     ram = Memory()
-    table = FetchTable(ram)
+    table = ProgramTable(ram)
+    where = records.HV_TRACE_PA + records.HV_TRACE_OPS
 
-    def fetches(*texts: str) -> list[Any]:
-        return [compile_fetch(t, symbols=guest.symbols, types=guest.types) for t in texts]
+    def program(*texts: str) -> Any:
+        return assemble([compile_fetch(t, symbols=guest.symbols, types=guest.types) for t in texts])
 
-    pair, other = fetches("%r0", "far[1]"), fetches("%r2")
-    assert (table.take(pair), table.take(other), table.take(pair), table.take([])) == (0, 2, 0, 0)
-    where = records.HV_TRACE_PA + records.HV_TRACE_FETCHES
-    assert ram.written[where] == b"".join(each.packed().tobytes() for each in pair)
+    pair, other = program("%r0", "far[1]"), program("%r2")
+    assert (len(pair), len(other)) == (4, 2)
+    taken = [table.take(each) for each in (pair, other, pair, program())]
+    assert taken == [where, where + 8 * 4, where, where + 8 * 6]
+    assert ram.written[where] == pair.tobytes()
     table.free(pair)
-    assert table.take(fetches("%r3", "%r4")) == 3, "one of the two still uses the first programs"
+    assert table.take(program("%r3", "%r4")) == where + 8 * 7, "the first is still used"
     table.free(pair)
-    assert table.take(fetches("%r5")) == 0
+    assert table.take(program("%r5")) == where
 
 
 def test_numbers_are_used_again_and_run_out() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from orchestrator import records
+from orchestrator.probe.program import Code
 
 ABI = Path(__file__).parents[2] / "images" / "abi"
 STRUCTS: dict[str, np.dtype[np.void]] = {
@@ -16,7 +17,7 @@ STRUCTS: dict[str, np.dtype[np.void]] = {
     "trace_ring": records.RING,
     "trace_control": records.CONTROL,
     "trace_probe": records.PROBE,
-    "trace_fetch": records.FETCH,
+    "trace_op": records.OP,
 }
 CONSTANTS = {
     "TRACE_MAGIC": records.MAGIC,
@@ -24,19 +25,21 @@ CONSTANTS = {
     "HV_TRACE_PA": records.HV_TRACE_PA,
     "HV_TRACE_BYTES": records.HV_TRACE_BYTES,
     "HV_TRACE_PROBES": records.HV_TRACE_PROBES,
-    "HV_TRACE_FETCHES": records.HV_TRACE_FETCHES,
+    "HV_TRACE_OPS": records.HV_TRACE_OPS,
     "HV_TRACE_RINGS": records.HV_TRACE_RINGS,
     "HV_TRACE_RING_STRIDE": records.HV_TRACE_RING_STRIDE,
     "HV_TRACE_RING_RECORDS": records.HV_TRACE_RING_RECORDS,
     "TRACE_MAX_PROBES": records.MAX_PROBES,
-    "TRACE_MAX_FETCHES": records.MAX_FETCHES,
+    "TRACE_MAX_OPS": records.MAX_OPS,
     "TRACE_MAX_CPUS": records.MAX_CPUS,
     "TRACE_WORDS": records.WORDS,
-    "TRACE_MAX_DEREFS": records.MAX_DEREFS,
+    "TRACE_MAX_EXTENT": records.MAX_EXTENT,
+    "TRACE_MAX_STRING": records.MAX_STRING,
     "TRACE_NO_VM": records.NO_VM,
     "TRACE_RING_HEADER_BYTES": records.RING_HEADER_BYTES,
     "TRACE_EXIT_IRQ": records.EXIT_IRQ,
     **{f"TRACE_{kind.name}": kind.value for kind in records.Kind},
+    **{f"TRACE_OP_{code.name}": code.value for code in Code},
     **{f"TRACE_BY_{observer.name}": observer.value for observer in records.Observer},
 }
 
@@ -79,12 +82,12 @@ def test_members_lie_where_the_compiler_puts_them(header: dict[str, int], name: 
 
 
 def test_regions_do_not_overlap() -> None:
-    """Probes, fetches and rings lie one behind the other in the trace region."""
+    """Probes, programs and rings lie one behind the other in the trace region."""
     probes_end = records.HV_TRACE_PROBES + records.MAX_PROBES * records.PROBE.itemsize
-    fetches_end = records.HV_TRACE_FETCHES + records.MAX_FETCHES * records.FETCH.itemsize
+    ops_end = records.HV_TRACE_OPS + records.MAX_OPS * records.OP.itemsize
     ring_bytes = records.RING_HEADER_BYTES + records.HV_TRACE_RING_RECORDS * records.RECORD.itemsize
-    assert probes_end <= records.HV_TRACE_FETCHES
-    assert fetches_end <= records.HV_TRACE_RINGS
+    assert probes_end <= records.HV_TRACE_OPS
+    assert ops_end <= records.HV_TRACE_RINGS
     assert ring_bytes <= records.HV_TRACE_RING_STRIDE
     rings_end = records.HV_TRACE_RINGS + records.MAX_CPUS * records.HV_TRACE_RING_STRIDE
     assert rings_end <= records.HV_TRACE_BYTES

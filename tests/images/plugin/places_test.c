@@ -25,41 +25,59 @@ static void ids(void)
 
 static void ranges(void)
 {
-    struct trace_fetch fetch = {.base = TRACE_BASE_NONE, .bytes = 4, .derefs = TRACE_MAX_DEREFS};
+    struct trace_op program[] = {
+        {.code = TRACE_OP_REGISTER, .reg = 5, .extent = TRACE_MAX_EXTENT},
+        {.code = TRACE_OP_WORDS, .reg = TRACE_REG_NONE, .extent = TRACE_MAX_STRING},
+        {.code = TRACE_OP_STRING, .reg = TRACE_REG_NONE, .extent = TRACE_MAX_STRING},
+        {.code = TRACE_OP_U8, .reg = TRACE_REG_NONE},
+        {.code = TRACE_OP_VALUE, .reg = TRACE_REG_TPIDRURO},
+        {.code = TRACE_OP_VALUE, .reg = TRACE_REG_NONE},
+        {.code = TRACE_OP_END, .reg = TRACE_REG_NONE},
+    };
+    const uint16_t ops = sizeof(program) / sizeof(program[0]);
     const struct channel_probe good = {
-        .id = 1, .mode = CHANNEL_HVC, .vm = 7, .fetches = 1, .pa = 0x40000002};
+        .id = 1, .mode = CHANNEL_HVC, .vm = 7, .ops = ops, .pa = 0x40000002};
     struct channel_probe spec;
 
 #define REFUSED(change) \
     spec = good;        \
     spec.change;        \
-    assert(places_add(&spec, &fetch) == -EINVAL)
+    assert(places_add(&spec, program) == -EINVAL)
     REFUSED(id = 0);
     REFUSED(id = TRACE_MAX_PROBES);
     REFUSED(mode = 2);
     REFUSED(vm = 8);
     REFUSED(pa = 0x40000001);
-    REFUSED(fetches = CHANNEL_MAX_FETCHES + 1);
+    REFUSED(ops = CHANNEL_MAX_OPS + 1);
+    REFUSED(ops = ops - 1); /* no END */
 #undef REFUSED
-#define REFUSED(change)                             \
-    do {                                            \
-        struct trace_fetch saved = fetch;           \
-                                                    \
-        fetch.change;                               \
-        assert(places_add(&good, &fetch) == -EINVAL); \
-        fetch = saved;                              \
+#define REFUSED(at, change)                             \
+    do {                                                \
+        struct trace_op saved = program[at];            \
+                                                        \
+        program[at].change;                             \
+        assert(places_add(&good, program) == -EINVAL);  \
+        program[at] = saved;                            \
     } while (0)
-    REFUSED(base = TRACE_BASE_TPIDRURO + 1);
-    REFUSED(derefs = TRACE_MAX_DEREFS + 1);
-    REFUSED(bytes = 0);
-    REFUSED(bytes = 9);
-    fetch.flags = TRACE_FETCH_STRING;
-    fetch.bytes = 32;
-    REFUSED(bytes = 33);
+    REFUSED(0, code = TRACE_OP_CODES);
+    REFUSED(0, code = TRACE_OP_SET + 1);
+    REFUSED(0, reg = TRACE_REGS);
+    REFUSED(0, extent = 0);
+    REFUSED(0, extent = TRACE_MAX_EXTENT + 1);
+    REFUSED(1, extent = 0);
+    REFUSED(1, extent = 6);
+    REFUSED(1, extent = TRACE_MAX_STRING + 4);
+    REFUSED(2, extent = 0);
+    REFUSED(2, extent = TRACE_MAX_STRING + 1);
+    REFUSED(3, code = TRACE_OP_END);
+    program[3].code = TRACE_OP_STRING; /* 20 words */
+    REFUSED(3, extent = 8);
+    program[3].code = TRACE_OP_U8;
 #undef REFUSED
     assert(places_find(1) == NULL);
-    assert(places_add(&good, &fetch) == 0);
-    assert(places_find(1)->registers == 1u << TRACE_BASE_NONE);
+    assert(places_add(&good, program) == 0);
+    assert(places_find(1)->registers ==
+           (1u << 5 | 1u << TRACE_REG_NONE | 1u << TRACE_REG_TPIDRURO));
     assert(places_remove(1) == 0);
 }
 

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hit made a record, the short way: the guest is in Supervisor mode, the probe has no bounds, the
+ * ring has room. The program of its fetches (trace.h, struct trace_op) runs here as long as all that
+ * it asks for is there, in memory that plain translations lead to; else, and for all that is not so
+ * simple, trace.c does the whole of it. Both give the same record: fetch.h is what it must be.
+ *
+ * Entered from probe.S: r0 = vCPU, r1 = the HVC's immediate, r3 = core, r4 = pc, r5 = cpsr,
+ * r7 = probe, r8 = its flags and class, r9 = VM. All of these but r1 are the same afterwards.
+ * The offsets are asserted in trace.c.
+ */
+    .syntax unified
+    .arch_extension virt
+    .arm
+
+    .equ VCPU_PC, 56
+    .equ VCPU_CPSR, 60
+    .equ VCPU_VM, 64
+    .equ VCPU_INDEX, 72                 @ and the first word of its records
+    .equ VM_RAM_IPA, 12
+    .equ VM_RAM_BYTES, 16               @ and VM_RAM_PA
+    .equ CORE_RING, 16                  @ and its room, 0 while records are lost
+    .equ PROBE_FLAGS, 10
+    .equ PROBE_PROGRAM, 12              @ and the words that it writes
+    .equ BOUNDED, 8
+    .equ RING_HEAD, 64
+    .equ RING_TAIL, 128
+    .equ RING_HEADER_BYTES, 4096
+    .equ RING_BITS, 14
+    .equ MAX_EXTENT, 256
+    .equ ONES, 0x01010101
+    .equ SECTION_MASK, 0x40403          @ kind, AP[0], supersection; guest_memory.c has it, too
+    .equ REG_SP, 13
+    .equ REG_LR, 14
+    .equ REG_CPSR, 16
+    .equ REG_TPIDRURO_BIT, 2 << 16      @ of 17 and 18, in an operation
+    .equ OF_VALUE, 32 << 24             @ a bit of its code that REGISTER has not
+
+    .text
+    .global probe_record
+    .type   probe_record, %function
+probe_record:
+    tst     r8, #BOUNDED
+    bne     record_long
+    and     r2, r5, #0x1f
+    cmp     r2, #0x13
+    bne     record_long
+
+    ldrd    r10, r11, [r3, #CORE_RING]
+    ldrd    r8, r9, [r10, #RING_HEAD]
+    ldr     r2, [r10, #RING_TAIL]
+    sub     r2, r8, r2
+    cmp     r2, r11
+    bhs     record_long
+    ubfx    r12, r8, #0, #RING_BITS
+    add     r12, r10, r12, lsl #7
+    add     r12, r12, #RING_HEADER_BYTES
+
+    mrrc    p15, 0, r2, r6, c14         @ CNTPCT, in steps of 16 ns
+    ldrd    r10, r11, [r0, #VCPU_INDEX]
+    lsl     r6, r6, #4
+    orr     r6, r6, r2, lsr #28
+    lsl     r2, r2, #4
+    stm     r12!, {r2, r6, r8, r9, r11} @ time_ns, seq, kind and where
+    mrs     r6, lr_svc
+    mrs     r8, sp_svc
+    mov     r9, r5
+    stm     r12!, {r1, r4, r6, r8, r9}  @ id, pc, lr, sp, cpsr
+    ldrd    r2, r3, [r7, #PROBE_PROGRAM]
+    mvn     r8, #0
+    mvn     r8, r8, lsl r3
+    mov     r9, #0
+    orr     r10, r10, r3, lsl #8
+    stm     r12!, {r8, r9, r10}         @ valid, cost, vcpu and words
+
+    @ r10 = operation, r12 = next word; lr = p, r1 = where it is. What was looked up last: r3 = its
+    @ start, at r11; a p less than r6 bytes behind it has all that is in reach there. Below sp: the
+    @ same three of what was looked up before. None of them yet.
+    mov     r10, r2
+    mov     r6, #0
+    stmdb   sp, {r6, r9, r10}
+    adr     r5, operations
+
+    .macro  next
+    ldrd    r8, r9, [r10], #8           @ extent, register, code; value
+    add     pc, r5, r8, lsr #21
+    .endm
+
+    @ Where p points to, and all that is read from there.
+    .macro  point
+    sub     r2, lr, r3
+    cmp     r2, r6
+    bhs     look_up
+    add     r1, r11, r2
+    .endm
+
+    next
+
+    .macro  operation
+    .balign 64
+    .endm
+
+    .balign 64
+operations:
+    @ END
+commit:
+    mrc     p15, 4, r3, c13, c0, 2      @ HTPIDR
+    ldr     r10, [r3, #CORE_RING]
+    dmb
+    ldrd    r8, r9, [r10, #RING_HEAD]
+    adds    r8, r8, #1
+    adc     r9, r9, #0
+    strd    r8, r9, [r10, #RING_HEAD]
+    ldrh    r8, [r7, #PROBE_FLAGS]
+    ldr     r5, [r0, #VCPU_CPSR]
+    ldr     r9, [r0, #VCPU_VM]
+    b       probe_recorded
+
+    operation                           @ SET
+    mov     lr, r9
+    point
+    next
+
+    operation                           @ REGISTER
+    ubfx    r2, r8, #16, #5
+    cmp     r2, #REG_SP
+    bhs     banked
+    ldr     r2, [r0, r2, lsl #2]
+to_pointer:
+    add     lr, r2, r9
+    point
+    next
+
+    operation                           @ LOAD
+    ldr     lr, [r1, r9]
+    point
+    next
+
+    operation                           @ ADD
+    add     lr, lr, r9
+    point
+    next
+
+    operation                           @ VALUE
+    ubfx    r2, r8, #16, #5
+    cmp     r2, #REG_SP
+    bhs     banked
+    ldr     r2, [r0, r2, lsl #2]
+to_value:
+    add     r2, r2, r9
+    str     r2, [r12], #4
+    next
+
+    operation                           @ POINTER
+    ldr     lr, [r1, r9]
+    str     lr, [r12], #4
+    point
+    next
+
+    operation                           @ U8
+    ldrb    r2, [r1, r9]
+    str     r2, [r12], #4
+    next
+
+    operation                           @ U16
+    ldrh    r2, [r1, r9]
+    str     r2, [r12], #4
+    next
+
+    operation                           @ U32
+    ldr     r2, [r1, r9]
+    str     r2, [r12], #4
+    next
+
+    operation                           @ WORDS
+    uxth    r8, r8
+    add     r9, r1, r9
+1:  ldr     r2, [r9], #4
+    subs    r8, r8, #4
+    str     r2, [r12], #4
+    bhi     1b
+    next
+
+    operation                           @ STRING
+    uxth    r8, r8
+    add     r9, r1, r9
+    cmp     r8, #16
+    tsteq   r9, #3
+    beq     string_16
+    ldr     r1, =ONES
+    tst     r8, #3
+    beq     string
+    b       program_long
+    .balign 64
+
+    @ A name as it is most often: 16 bytes at most, aligned. A byte of 0 is where the difference is 1;
+    @ elsewhere it saturates to 0. It is looked for first in the first two words together.
+string_16:
+    ldm     r9, {r1, r2, r8, r9}
+    ldr     r5, =ONES
+    stm     r12!, {r1, r2, r8, r9}
+    uqsub8  r1, r5, r1
+    uqsub8  r2, r5, r2
+    orrs    r2, r2, r1
+    bne     string_again
+    uqsub8  r8, r5, r8
+    cmp     r8, #0
+    beq     1f
+    ldr     r1, [r12, #-8]
+    sub     r2, r8, #1
+    bic     r2, r2, r8                  @ what is below the first of them
+    and     r8, r1, r2
+    mov     r9, #0
+    strd    r8, r9, [r12, #-8]
+0:  sub     r2, lr, r3
+    adr     r5, operations
+    add     r1, r11, r2
+    next
+1:  uqsub8  r9, r5, r9
+    ldr     r1, [r12, #-4]
+    sub     r2, r9, #1
+    bic     r2, r2, r9
+    and     r1, r1, r2                  @ without one: all of it
+    str     r1, [r12, #-4]
+    b       0b
+
+string_again:
+    sub     r12, r12, #16
+    mov     r9, r12
+    mov     r8, #16
+    mov     r1, r5
+    adr     r5, operations
+
+    @ The same word by word.
+string:
+    ldr     r2, [r9], #4
+    str     r2, [r12], #4
+    uqsub8  r2, r1, r2
+    cmp     r2, #0
+    bne     string_ends
+    subs    r8, r8, #4
+    bhi     string
+string_done:
+    sub     r2, lr, r3
+    add     r1, r11, r2
+    next
+
+string_ends:
+    ldr     r9, [r12, #-4]
+    sub     r1, r2, #1
+    bic     r1, r1, r2                  @ what is below the first of them
+    and     r9, r9, r1
+    mov     r2, #0
+    str     r9, [r12, #-4]
+1:  subs    r8, r8, #4
+    strhi   r2, [r12], #4
+    bhi     1b
+    b       string_done
+
+    @ A register that is not in the vCPU, or is there under another number.
+banked:
+    cmp     r2, #REG_LR
+    mrslo   r2, sp_svc
+    mrseq   r2, lr_svc
+    bls     1f
+    cmp     r2, #REG_CPSR
+    movlo   r2, r4
+    ldreq   r2, [r0, #VCPU_CPSR]
+    bls     1f
+    tst     r8, #REG_TPIDRURO_BIT
+    mrcne   p15, 0, r2, c13, c0, 3
+    moveq   r2, #0
+1:  tst     r8, #OF_VALUE
+    bne     to_value
+    b       to_pointer
+
+    @ Finds the memory behind p = lr: what was looked up before the last time, or a section that PL1
+    @ may read, or else what the MMU says. The MMU must not be asked about a domain without access
+    @ (guest_memory.c says why).
+look_up:
+    ldmdb   sp, {r1, r2, r9}
+    stmdb   sp, {r3, r6, r11}
+    sub     r8, lr, r1
+    cmp     r8, r2
+    bhs     walk
+    mov     r3, r1
+    mov     r6, r2
+    mov     r11, r9
+    add     r1, r11, r8
+    next
+
+walk:
+    mrc     p15, 0, r2, c2, c0, 2       @ TTBCR
+    mrc     p15, 0, r6, c1, c0, 0       @ SCTLR
+    cmp     r2, #0
+    bne     other_tables
+    tst     r6, #1
+    beq     walk_page
+    ldr     r9, [r0, #VCPU_VM]
+    mrc     p15, 0, r2, c2, c0, 0       @ TTBR0
+    ldr     r3, [r9, #VM_RAM_IPA]
+    ldrd    r8, r9, [r9, #VM_RAM_BYTES]
+    bfc     r2, #0, #14
+    lsr     r6, lr, #20
+    sub     r2, r2, r3
+    add     r2, r2, r6, lsl #2
+    cmp     r2, r8
+    bhs     program_long
+    ldr     r2, [r2, r9]
+    mrc     p15, 0, r11, c3, c0, 0      @ DACR
+    ubfx    r1, r2, #4, #5
+    orr     r1, r1, #1
+    lsrs    r11, r11, r1                @ the carry: bit 2 * domain
+    ldr     r11, =SECTION_MASK
+    bcc     program_long
+    and     r1, r2, r11
+    sub     r1, r1, #2
+    teq     r1, #1 << 10
+    bne     no_section
+    lsr     r2, r2, #20
+    rsb     r11, r3, r2, lsl #20
+    cmp     r11, r8                     @ RAM is a multiple of it
+    bhs     program_long
+    add     r11, r11, r9
+    lsl     r3, r6, #20
+    mov     r9, #1 << 20
+    mov     r6, #0xff << 12
+looked_up:
+    sub     r2, lr, r3
+    cmp     r2, r6
+    addlo   r1, r11, r2
+    bhs     at_its_end
+    next
+
+at_its_end:
+    ldrh    r8, [r10, #-8]
+    add     r1, r11, r2
+    add     r8, r2, r8
+    cmp     r8, r9
+    bhi     program_long                @ it goes on in another one
+    next
+
+no_section:
+    tst     r2, #2
+    tstne   r2, #1 << 18
+    bne     program_long                @ a supersection has no domain
+walk_page:
+    mrrc    p15, 0, r2, r3, c7          @ the guest's PAR
+    mcr     p15, 0, lr, c7, c8, 4       @ ATS12NSOPR
+    isb
+    mrrc    p15, 0, r11, r6, c7
+    mcrr    p15, 0, r2, r3, c7
+    tst     r11, #1
+    bne     program_long
+    ldr     r9, [r0, #VCPU_VM]
+    bfc     r11, #0, #12
+    ldrd    r8, r9, [r9, #VM_RAM_BYTES]
+    lsr     r3, lr, #12
+    sub     r9, r11, r9
+    lsl     r3, r3, #12
+    cmp     r9, r8
+    bhs     program_long
+    mov     r9, #1 << 12
+    mov     r6, #(1 << 12) - MAX_EXTENT
+    b       looked_up
+
+other_tables:
+    bmi     walk_page                   @ TTBCR.EAE
+    b       program_long
+
+    @ The record is begun; its fetches go the long way.
+program_long:
+    mrc     p15, 4, r3, c13, c0, 2      @ HTPIDR
+    ldr     r2, [r3, #CORE_RING]
+    ldr     r8, [r2, #RING_HEAD]
+    str     r4, [r0, #VCPU_PC]
+    ubfx    r8, r8, #0, #RING_BITS
+    add     r2, r2, r8, lsl #7
+    add     r2, r2, #RING_HEADER_BYTES
+    mov     r6, r0
+    mov     r1, r7
+    bl      trace_fetch                 @ vCPU, probe, record
+    mov     r0, r6
+    b       commit
+
+record_long:
+    str     r4, [r0, #VCPU_PC]
+    mov     r10, r0
+    mov     r11, r3
+    mov     r1, r7
+    mov     r2, r3
+    bl      trace_record                @ vCPU, probe, core
+    mov     r0, r10
+    mov     r3, r11
+    ldrh    r8, [r7, #PROBE_FLAGS]
+    ldr     r9, [r0, #VCPU_VM]
+    b       probe_recorded
+    .ltorg
+    .size   probe_record, . - probe_record
+    .section .note.GNU-stack, "", %progbits
