@@ -410,6 +410,7 @@ class Observer:
         report_pa = linux.ram_pa + linux.config.ram_bytes - job.REPORT_BYTES
         entries = None
         if self._job_has_ended:
+            self._reporter.phase("pull")
             entries = job.reported_entries(self._ram.read(report_pa, job.REPORT_BYTES)) or {}
         try:
             pages = save_pages(
@@ -431,7 +432,7 @@ class Observer:
             return
         if self._job_has_ended:
             self._ram.write(report_pa, job.TAKEN)
-        else:
+        elif pages:
             self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
 
     async def _take_away(self, faults: list[str]) -> None:

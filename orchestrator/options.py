@@ -81,7 +81,10 @@ class Reporter(Protocol):
     """Hears what happens during a boot, in order. The session calls it from one thread only."""
 
     def phase(self, name: str) -> None:
-        """A phase begins: "images", "start", "ready", "command", "run" or "stop"."""
+        """A phase begins: "images", "start", "ready", "command", "run" or "stop".
+
+        A traced run has more: "pull" once its command has ended, and then "merge" and "write".
+        """
 
     def vm_state(self, vm: str, state: str) -> None:
         """A VM, or "hypervisor", is now "starting", "ready", "stopped", "failed" or similar."""

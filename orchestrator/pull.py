@@ -19,7 +19,7 @@ from orchestrator.machine.ram import GuestRam
 from orchestrator.mmu import TranslationFault
 from orchestrator.probe.guest import Guest, View
 from orchestrator.rundir import storage_errors
-from orchestrator.trace.memory import KernelMemory, ring_pages
+from orchestrator.trace.memory import FUNCTIONS, KernelMemory, ring_pages
 from orchestrator.trace.pages import PAGE_BYTES
 
 _PAGES_AT_ONCE: Final = 4096
@@ -53,7 +53,8 @@ def save_pages(
         GuestError: They cannot be found, or do not hold as many events; nothing was written.
         StorageError: They cannot be written.
     """
-    functions = {each.name: each.va for each in guest.symbols.matching("*")}
+    known = {name: guest.symbols.get(name) for name in FUNCTIONS}
+    functions = {name: symbol.va for name, symbol in known.items() if symbol is not None}
     memory = kernel_memory(view, ram)
     found = ring_pages(memory, functions, cpus=cpus, instance=instance)
     held = {each.cpu: each.entries for each in found}

@@ -102,6 +102,7 @@ def trace(
         raise
     reporter.phase("merge")
     timeline = merge_run(run_dir)
+    reporter.phase("write")
     return TraceResult(boot=boot, timeline=timeline, files=_write(timeline, run_dir, formats))
 
 

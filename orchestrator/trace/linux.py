@@ -21,6 +21,8 @@ from orchestrator.trace.formats import parse_format
 from orchestrator.trace.pages import RingEvents, check_header_page, decode_pages
 from orchestrator.trace.timeline import ClockFit, EventFormat
 
+_GETPPID: Final = 64
+"""The system call between readings of the counter; images/linux/trace/clock.c."""
 _LOSSES: Final = ("overrun", "commit overrun", "dropped events")
 
 
@@ -137,6 +139,7 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         events=events,
         ended=max(last),
         comms={},
+        doubts=(),
         lost={cpu: ring.missed for cpu, ring in events.items() if ring.missed},
     )
 
@@ -194,17 +197,15 @@ def _lost(
 def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> tuple[ClockFit, int]:
     """The fit, and the trace clock at its first piece of evidence."""
     clock = re.search(r"\[(\w+)\]", (folder / "trace_clock").read_text())
-    ids = {each.name: each.id for each in formats if each.system == "raw_syscalls"}
-    if clock is None or "sys_enter" not in ids:
+    calls = {each.name: each for each in formats if each.system == "raw_syscalls"}
+    if clock is None or "sys_enter" not in calls:
         raise GuestError(f"{folder}: the trace clock and the evidence for it are not there")
     pages, events = read_rings(folder / "clock")
     brackets = np.loadtxt(folder / "clock" / "brackets", dtype=np.uint64, ndmin=2)
     rows: list[NDArray[np.uint64]] = []
     for cpu, ring in events.items():
         mine = brackets[brackets[:, 0] == cpu]
-        numbers = pages[ring.offset] + pages[ring.offset + np.uint64(1)].astype(np.uint16) * 256
-        entered = ring.time[numbers == ids["sys_enter"]]
-        left = ring.time[numbers == ids["sys_exit"]]
+        entered, left = (_times(ring, pages, calls[name]) for name in ("sys_enter", "sys_exit"))
         if not len(mine) == len(entered) == len(left):
             raise GuestError(
                 f"{folder}: {len(mine)} bracketed calls on CPU {cpu}, but {len(entered)} were seen "
@@ -214,3 +215,11 @@ def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> tuple[ClockFit, int]
     before, entered, left, after = np.concatenate(rows, axis=1)
     fit = fit_brackets(clock[1], before=before, entered=entered, left=left, after=after)
     return fit, int(entered[0])
+
+
+def _times(ring: RingEvents, pages: NDArray[np.uint8], form: EventFormat) -> NDArray[np.uint64]:
+    """When those calls began or ended; the ring holds more."""
+    mine = pages.view("<u2")[ring.offset >> np.uint64(1)] == form.id
+    offset, times = ring.offset[mine], ring.time[mine]
+    called = pages.view("<i4")[(offset + np.uint64(form.field("id").offset)) >> np.uint64(2)]
+    return np.asarray(times[called == _GETPPID])

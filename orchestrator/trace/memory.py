@@ -27,6 +27,9 @@ from orchestrator.trace.pages import COMMIT_MASK, PAGE_BYTES, PAGE_HEADER_BYTES
 PAGES_FOLDER: Final = "ftrace"
 """Folder, among a run's streams, of pages that were found so: cpu0.raw and so on."""
 
+FUNCTIONS: Final = ("tracing_on", "ring_buffer_entries_cpu")
+"""Those whose code tells the way."""
+
 _MAX_DATA_BYTES: Final = PAGE_BYTES - PAGE_HEADER_BYTES
 _FUNCTION_BYTES: Final = 128
 _CPU_BUFFER_WORDS: Final = 64
@@ -138,7 +141,7 @@ def ring_pages(
 
     Args:
         memory: The guest kernel's.
-        functions: Address of each kernel function; needs `tracing_on`, `ring_buffer_entries_cpu`.
+        functions: Address of each of `FUNCTIONS`; a kernel may lack them.
         cpus: Number of CPUs to look at.
         instance: Name of the buffer's instance; "" for the first one.
 

@@ -109,7 +109,9 @@ def linux_of_run(run: Path) -> LinuxTrace | None:
     reference = run / REFERENCE_FOLDER / LINUX_FOLDER
     taken = run / STREAMS_FOLDER / PAGES_FOLDER
     if (run / LINUX_FOLDER).is_dir():
-        return read_linux(run / LINUX_FOLDER, taken if taken.is_dir() else None)
+        # In real time the end of the command may pass unseen: what was handed over is then all.
+        handed_over = any((run / LINUX_FOLDER).glob("cpu*.raw"))
+        return read_linux(run / LINUX_FOLDER, None if handed_over or not taken.is_dir() else taken)
     if taken.is_dir() and reference.is_dir():
         return read_rescued(taken, reference)
     return None

@@ -13,7 +13,6 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -174,56 +173,6 @@ def test_a_task_that_sleeps_is_woken_before_it_runs(runs: tuple[Path, Path]) -> 
     for wakeup in wakeups:
         following = min(float(each) for each in runs_from if float(each) >= float(wakeup))
         assert following - float(wakeup) < 20e-6
-
-
-def test_a_linux_that_has_panicked_is_read_out_of_its_memory(tmp_path: Path) -> None:
-    """Its last moments are in trace.dat, with the RTOS's, on a clock that the run itself proves."""
-    (tmp_path / "test.toml").write_text(CONFIG.format(files="").replace('"own"', '""'))
-    crash = "context1 20 > /dev/null; sleep 0.11; echo c > /proc/sysrq-trigger"
-    run = traced(tmp_path, "-f", "trace.dat", command=("sh", "-c", crash), code=4)
-    told = (tmp_path / "stderr").read_text()
-    assert "Kernel panic - not syncing: sysrq triggered crash" in told
-    assert re.search(r"clock local fitted by \d{3} pieces of evidence, at most 16 ns off", told)
-    found = switches(run / "trace.dat")
-    linux = [each for each in found if each.cpu == 0]
-    assert {"context1", "sleep"} <= {each.next for each in linux}
-    assert linux[-1].next == "sh"
-    panic = re.search(r"\[ *([\d.]+)\] Kernel panic", (run / "linux.log").read_text())
-    assert panic
-    # printk's clock is the trace's; the offset is what the fit adds to it.
-    crash_ns = float(panic[1]) * 1e9
-    began = re.search(r"placed at ([\d.]+) s", told)
-    assert began
-    assert float(began[1]) * 1e9 < linux[-1].time_ns < crash_ns + float(began[1]) * 1e9
-    assert set(TASKS) <= {each.next for each in found if each.cpu == 1}
-
-
-def test_tracing_that_is_configured_but_off_costs_nothing(tmp_path: Path) -> None:
-    """A boot's command ends at the same nanosecond, which is the same instruction, and says the same."""
-    bare = CONFIG.format(files="").partition("[trace.linux]")[0]
-    configured = """
-[trace]
-hypervisor = true
-[trace.linux]
-events = ["sched", "irq", "timer"]
-tracer = "function"
-buffer = "32M"
-"""
-    logs = []
-    for name, text in (("bare", bare), ("configured", bare + configured)):
-        path = tmp_path / f"{name}.toml"
-        path.write_text(text)
-        done = subprocess.run(
-            (
-                *(sys.executable, "-m", "orchestrator.cli", "boot", "-c", str(path)),
-                *("-o", str(tmp_path / name), "--", "sh", "-c"),
-                "context1 50; grep -m 1 now /proc/timer_list; cat /proc/interrupts",
-            ),
-            capture_output=True, text=True, timeout=HOST_LIMIT_S, check=True,
-        )  # fmt: skip
-        assert "now at" in done.stdout
-        logs.append((done.stdout, (tmp_path / name / "linux.log").read_bytes()))
-    assert logs[0] == logs[1]
 
 
 # KernelShark.

@@ -116,25 +116,6 @@ static int keep(const char *word, char *rest)
     return 0;
 }
 
-/* The words of "local [global] counter": the one in brackets is in use. */
-static int clock_in_use(char *clock, size_t size)
-{
-    char path[512], line[256] = "";
-
-    snprintf(path, sizeof(path), "%s/trace_clock", instance);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return failed(errno, "%s", path);
-    char *got = fgets(line, sizeof(line), file);
-    fclose(file);
-    char *begin = got ? strchr(line, '[') : NULL;
-    if (!begin)
-        return failed(EIO, "%s", path);
-    begin[1 + strcspn(begin + 1, "]")] = '\0';
-    snprintf(clock, size, "%s", begin + 1);
-    return 0;
-}
-
 static int stop(void)
 {
     char path[512];
@@ -159,7 +140,7 @@ static int save(void)
         {TRACEFS "/saved_cmdlines", SAVED "/saved_cmdlines"},
         {"/proc/version", SAVED "/version"},
     };
-    char path[512], clock[64];
+    char path[512];
     struct job_area *area;
 
     int status = each_line(find_instance);
@@ -172,13 +153,13 @@ static int save(void)
     for (size_t i = 0; !status && i < sizeof(files) / sizeof(files[0]); i++)
         status = copy_file(files[i][0], files[i][1]);
     if (status || (status = save_symbols(FOLDER)) || (status = each_line(keep)) ||
-        (status = clock_in_use(clock, sizeof(clock))) || (status = save_stats(instance, FOLDER)) ||
+        (status = save_stats(instance, FOLDER)) ||
         (!area->report.taken && (status = send_rings(instance, FOLDER))))
         return status;
     snprintf(path, sizeof(path), "%s/trace_clock", instance);
     if ((status = copy_file(path, SAVED "/trace_clock")))
         return status;
-    return save_clock_evidence(clock, FOLDER "/clock");
+    return save_clock_evidence(instance, FOLDER "/clock");
 }
 
 int main(int argc, char *argv[])

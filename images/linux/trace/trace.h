@@ -25,9 +25,10 @@ int send_rings(const char *instance, const char *to);
 int save_symbols(const char *to);
 
 /*
- * Leaves in the directory `to` of the results what ties the trace clock to the generic counter: see clock.c.
+ * Leaves in the directory `to` of the results what ties the trace clock to the generic counter. What
+ * the instance has recorded is lost.
  */
-int save_clock_evidence(const char *clock, const char *to);
+int save_clock_evidence(const char *instance, const char *to);
 
 __attribute__((format(printf, 2, 3))) int failed(int error, const char *format, ...);
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A million events: reading, merging and writing trace.dat against `trace-cmd report` reading it.
+"""A million events: the memory that reading, merging and writing trace.dat take.
 
-Both are measured here, in one run, in seconds of processor time, since other work on this machine
-would count else. No guest is booted: its pages are made of a timeline, by the encoder that trace-cmd
-has confirmed (tests/unit/test_export_trace_dat.py).
+No guest is booted: its pages are made of a timeline, by the encoder that trace-cmd has confirmed
+(tests/unit/test_export_trace_dat.py). The time of a real run is in test_pull.py.
 """
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +24,7 @@ HOST_LIMIT_S = 800
 
 # In a process of its own, so that its memory can be told.
 WORK = """
-import re, resource, sys
+import re, sys
 from pathlib import Path
 import numpy as np
 from orchestrator.export import trace_dat
@@ -48,14 +46,13 @@ timeline = merge(
     observed=Observed(probes={}, hits=none, hypervisor=none, lost={}, ready={}),
 )
 trace_dat.write(timeline, Path(sys.argv[2]))
-usage = resource.getrusage(resource.RUSAGE_SELF)
 # Not ru_maxrss: it counts the process that this one was made by, too.
 peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
-print(len(timeline), usage.ru_utime + usage.ru_stime, int(peak_kb) << 10)
+print(len(timeline), int(peak_kb) << 10)
 """
 
 
-def test_a_million_events_are_written_before_trace_cmd_has_read_them(tmp_path: Path) -> None:
+def test_memory_is_in_proportion_to_the_events(tmp_path: Path) -> None:
     once = dual_timeline(ticks=500)
     linux = [row for row in range(len(once)) if once.cpu[row] == 0 and once.source[row] == 0]
     timeline = repeated(once, -(-EVENTS // len(linux)))
@@ -68,15 +65,6 @@ def test_a_million_events_are_written_before_trace_cmd_has_read_them(tmp_path: P
         capture_output=True, text=True, timeout=HOST_LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    count, seconds, size = (float(each) for each in done.stdout.split())
+    count, size = (int(each) for each in done.stdout.split())
     assert count >= EVENTS
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        ["trace-cmd", "report", "-i", dat],
-        stdout=subprocess.DEVNULL, check=True, timeout=HOST_LIMIT_S,
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    theirs = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    told = f"{count:.0f} events: {seconds:.2f} s, {size / 2**20:.0f} MiB; trace-cmd {theirs:.2f} s"
-    assert seconds < theirs, told
-    assert size < MAX_BYTES_OF_10_MILLION / 10, told
+    assert size < MAX_BYTES_OF_10_MILLION / 10, f"{count} events: {size / 2**20:.0f} MiB"
