@@ -199,7 +199,7 @@ def _save_start(run: Run, folder: Path, reporter: Reporter, interruptions: Inter
             ends_on_stop="saved",
         )
         ending = _supervised(making, machine, supervisor, interruptions, sockets)
-        interruptions.sink = None
+        interruptions.release()
     if ending.reason != "saved":
         raise GuestError(f"the system ended before its start could be saved: {ending.reason}")
     with storage_errors(folder):
@@ -231,7 +231,12 @@ async def _supervise(
     run: Run, supervisor: Supervisor, interruptions: Interruptions, sockets: Path
 ) -> Ending:
     loop = asyncio.get_running_loop()
-    interruptions.sink = lambda number: _to_loop(loop, supervisor, number)
+
+    def interrupt(number: int) -> None:
+        if not supervisor.interrupt(number):
+            interruptions.keep(number)
+
+    interruptions.sink = lambda number: loop.call_soon_threadsafe(interrupt, number)
     # The guests boot meanwhile: hashing lets go of the interpreter.
     hashing = asyncio.create_task(asyncio.to_thread(hash_inputs, run.inputs, run.hashes))
     try:
@@ -246,10 +251,6 @@ async def _supervise(
     finally:
         interruptions.hold()
         run.hashes = await hashing
-
-
-def _to_loop(loop: asyncio.AbstractEventLoop, supervisor: Supervisor, number: int) -> None:
-    loop.call_soon_threadsafe(supervisor.interrupt, number)
 
 
 def _timeouts(timeouts: Timeouts, options: BootOptions) -> Timeouts:

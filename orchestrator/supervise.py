@@ -424,11 +424,18 @@ class Supervisor:
     def _phase_age_s(self) -> float:
         return asyncio.get_running_loop().time() - self._phase_began_s
 
-    def interrupt(self, number: int) -> None:
-        """The user's signal ends the run in order. Call it in the event loop."""
+    def interrupt(self, number: int) -> bool:
+        """The user's signal ends the run in order. Call it in the event loop.
+
+        Returns:
+            False if the run has ended already.
+        """
+        if self._outcome.done():
+            return False
         name = signal.Signals(number).name
         message = f"interrupted by {name} in phase {self._phase!r}; all was stopped"
         self._fail(Interrupted(message, signal_number=number))
+        return True
 
     async def _drain(self) -> None:
         """Takes what is left in the sockets of a QEMU that has ended."""
