@@ -4,6 +4,8 @@
 import argparse
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +69,7 @@ def _run(args: argparse.Namespace) -> int:
 
     folder = args.out or _folder(args.file)
     jobs = plan.load(args.file)
-    with book.open_book(folder, make=True) as found:
+    with book.open_book(folder, make=True) as found, _cleaned(folder):
         tasks = job.tasks(jobs, folder.absolute() / "failed")
         left = found.plan(tasks)
         make = run.dask(args.scheduler) if args.scheduler else run.processes(args.jobs)
@@ -78,6 +80,18 @@ def _run(args: argparse.Namespace) -> int:
     print(f"sweep: {folder}")
     failed = sum(row.state == "failed" for row in rows)
     return CheckFailed.exit_code if failed else 0
+
+
+@contextmanager
+def _cleaned(folder: Path) -> Iterator[None]:
+    """Removes what an earlier run's jobs have left, and at the end what this one's have."""
+    from orchestrator.bench.sweep.job import remove_leftovers
+
+    remove_leftovers(folder)
+    try:
+        yield
+    finally:
+        remove_leftovers(folder)
 
 
 def _status(args: argparse.Namespace) -> int:

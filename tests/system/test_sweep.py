@@ -179,7 +179,9 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(folder: Path, expected: by
         while any(map(is_alive, workers)):
             assert time.monotonic() < deadline, "a worker has outlived its sweep"
             time.sleep(0.1)
+    assert list((out / "running").iterdir()), "what a killed worker leaves"
     finish(*run)
+    assert not (out / "running").exists()
     after = done(out)
     assert len(after) == JOBS
     assert {key: host_s for key, host_s in after.items() if key in booked} == booked

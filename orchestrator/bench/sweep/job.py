@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import orchestrator
 from orchestrator.bench.registry import benchmarks
@@ -30,6 +31,9 @@ from orchestrator.images.initramfs import base_initramfs
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store, storage_errors
 
+RUNNING: Final = "running"
+"""Of the sweep's folder: where its jobs have their run directories meanwhile."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -39,7 +43,7 @@ class Task:
         job: What to run.
         inputs: Digest of everything that the job's config stands for.
         key: Digest of all of it: equal keys, equal results.
-        kept: Folder for the run directory of a job that failed.
+        kept: Folder for the run directory of a job that failed, in the sweep's folder.
         saved_start: Whether other jobs have the same boot; see `run_bench`.
     """
 
@@ -108,7 +112,7 @@ def run_task(task: Task) -> Outcome:
     """
     began_s = time.monotonic()
     result, error = None, ""
-    place = Path(tempfile.mkdtemp(prefix="sweep-"))
+    place = _place(task.kept.parent / RUNNING)
     try:
         result = _run(task, place / "run")
     except Interrupted:
@@ -118,6 +122,23 @@ def run_task(task: Task) -> Outcome:
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return Outcome(key=task.key, result=result, error=error, host_s=time.monotonic() - began_s)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what jobs have left that were killed.
+
+    Args:
+        folder: Of a sweep in which nothing runs.
+    """
+    shutil.rmtree(folder / RUNNING, ignore_errors=True)
+
+
+def _place(running: Path) -> Path:
+    """A folder for one run, in the sweep's; on another machine, where that is not, a temporary one."""
+    with contextlib.suppress(OSError):
+        running.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=running))
+    return Path(tempfile.mkdtemp(prefix="sweep-"))
 
 
 def _run(task: Task, out: Path) -> str:
