@@ -6,10 +6,12 @@ Figures are SVG drawn with matplotlib, as those of `orchestrate bench`. Equal bo
 
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.bench.figures import COLOURS, STYLE
@@ -22,6 +24,8 @@ from orchestrator.bench.sweep.table import records
 _GROUP_WIDTH: Final = 0.8
 _MOST_POINTS: Final = 60
 """Beyond this the bars of a figure are too thin to be told apart: the table has them all."""
+_LAST_NAME: Final = re.compile(r"[\w.-]*\.(\w+)=")
+"""In a point's label: a parameter by its dotted path."""
 _CSS: Final = """
 body { font: 14px/1.4 sans-serif; margin: 2em auto; max-width: 72em; padding: 0 1em; }
 table { border-collapse: collapse; }
@@ -107,8 +111,9 @@ def _figure(cost: Cost, unit: str) -> str:
         return ""
     width = _GROUP_WIDTH / len(variants)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its stub wants literal keys
-        figure = Figure(figsize=(min(14.0, 0.9 * len(points) + 4), 3.6), layout="constrained")
-        axes = figure.add_subplot()
+        # Narrow enough to stand side by side; the table has the whole names.
+        names = [_LAST_NAME.sub(r"\1=\n", point).replace(" ", "\n") for point in points]
+        figure, axes = _canvas(names, variants)
         for index, variant in enumerate(variants):
             places = [i for i, point in enumerate(points) if (point, variant) in cost]
             axes.bar(
@@ -118,7 +123,6 @@ def _figure(cost: Cost, unit: str) -> str:
                 label=variant,
                 color=COLOURS[index % len(COLOURS)],
             )
-        names = [point.replace(" ", "\n") for point in points]
         axes.set_xticks(range(len(points)), names, fontsize=7)
         axes.set_ylabel(unit)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
@@ -126,6 +130,17 @@ def _figure(cost: Cost, unit: str) -> str:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": "orchestrate"})
     text = out.getvalue()
     return text[text.index("<svg") :]
+
+
+def _canvas(names: Sequence[str], variants: Sequence[str]) -> tuple[Figure, Axes]:
+    """A figure with room for its labels. matplotlib's layouts draw all of it once more to find out."""
+    left, top = 0.9, 0.15  # inches, as all here
+    right = 0.6 + 0.09 * max(map(len, variants))
+    bottom = 0.2 + 0.14 * max(name.count("\n") + 1 for name in names)
+    width, height = min(14.0, 0.9 * len(names) + 4), 3.2 + bottom
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
+    return figure, figure.add_subplot()
 
 
 def _overheads(cost: Cost, unit: str) -> str:
