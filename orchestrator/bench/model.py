@@ -151,6 +151,15 @@ def from_json(text: str | bytes, *, place: str) -> tuple[BenchResult, ...]:
     )
 
 
+def from_tables(tables: Iterable[Any]) -> tuple[BenchResult, ...]:
+    """Results from what `dataclasses.asdict` has made of them, which JSON may have carried.
+
+    Raises:
+        pydantic.ValidationError: That is not what they are.
+    """
+    return _RESULTS.validate_python(tuple(tables))
+
+
 def load(path: Path) -> tuple[BenchResult, ...]:
     """All results of a file, or of all results files in and below a directory, in order of path.
 

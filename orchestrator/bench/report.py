@@ -20,7 +20,7 @@ def text_table(results: Sequence[BenchResult], about: Mapping[str, str]) -> str:
     table = by_bench(results)
     blocks = [_block(name, variants, about.get(name, "")) for name, variants in table.items()]
     if len(table) > 1:
-        blocks.append(_overview(table))
+        blocks.append(overview(results))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -58,7 +58,9 @@ def _row(result: BenchResult, reference: BenchResult | None) -> list[str]:
     ]
 
 
-def _overview(table: Mapping[str, Mapping[str, BenchResult]]) -> str:
+def overview(results: Iterable[BenchResult]) -> str:
+    """All overheads: a row for each benchmark, a column for each variant."""
+    table = by_bench(results)
     names = list(dict.fromkeys(name for variants in table.values() for name in variants))
     rows = [["overhead", *(name for name in names if name != REFERENCE)]]
     for bench, variants in table.items():
