@@ -34,12 +34,12 @@ from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Probes
-from orchestrator.probe.ending import Call, JobEnd
+from orchestrator.probe.ending import Call, JobEnd, job_end
 from orchestrator.probe.guest import Guest, find_guest
 from orchestrator.probe.ledger import Ledger
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
 from orchestrator.probe.spec import resolve
-from orchestrator.probe.start import LINUX_READY, StartPoint, place_point, start_point
+from orchestrator.probe.start import StartPoint, place_point, start_point
 from orchestrator.pull import save_pages
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
 from orchestrator.rundir import write_atomically
@@ -86,9 +86,11 @@ class Observer:
         machine: The QEMU.
         options: What the user wants.
         reporter: Hears what happens.
+        start_pa: The place at whose execution the machine stands from the beginning, since its
+            state was loaded; None: it is at power-on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it composes what it is given
         self,
         *,
         config: Config,
@@ -99,6 +101,7 @@ class Observer:
         machine: QemuMachine,
         options: BootOptions,
         reporter: Reporter,
+        start_pa: int | None = None,
     ) -> None:
         self._config = config
         self._layout = layout
@@ -107,7 +110,7 @@ class Observer:
         self._machine = machine
         self._options = options
         self._stop_ns = options.for_ns
-        self._at_start = options.saved_start
+        self._start_pa = start_pa
         self._reporter = reporter
         self.guests = {
             vm.name: Guest(vm.config, index=index, image=images[vm.name])
@@ -179,7 +182,7 @@ class Observer:
         await control.start()
         self._open.push_async_callback(control.close)
         self._attached = True
-        if self._start is not None and self._at_start:
+        if self._stands_at(self._start) or self._stands_at(self._job_end):
             await self._at_a_stop()
 
     async def _set_stops(self) -> None:
@@ -191,16 +194,18 @@ class Observer:
             if self._marks is not None:
                 await self._marks.wait()
             return
-        linux = next((vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm)), None)
-        if linux is not None and self._options.command is not None:
-            pa = place_point(f"{linux.name}:{LINUX_READY}", self._layout, self.guests).pa
-            guest = self.guests[linux.name]
-            self._job_end = JobEnd(self._channel, guest, linux.config.pin, pa)
-            self._start_is_sync = pa == self._start.pa
-            if not (self._at_start and self._start_is_sync):
+        if self._options.command is not None:
+            self._job_end = job_end(self._channel, self._layout, self.guests)
+        if self._job_end is not None:
+            self._start_is_sync = self._job_end.pa == self._start.pa
+            if not self._stands_at(self._job_end):
                 await self._job_end.wait()
-        if not (self._at_start or self._start_is_sync):
+        if not (self._stands_at(self._start) or self._start_is_sync):
             await self._channel.stop_at(self._start.pa)
+
+    def _stands_at(self, place: StartPoint | JobEnd | None) -> bool:
+        """Whether it is where the machine, whose state was loaded, stands."""
+        return place is not None and place.pa == self._start_pa
 
     def _vcpu_reader(self, ram: GuestRam, *, own_hypervisor: bool) -> VcpuReader:
         memory = None

@@ -29,7 +29,6 @@ from orchestrator.observe import Observer
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.prepare import observer_paths, prepare, write_files
 from orchestrator.probe.guest import Guest
-from orchestrator.probe.start import start_point
 from orchestrator.run_record import Run, hash_inputs, run_document
 from orchestrator.rundir import RunDir, storage_errors
 from orchestrator.starts import SavedStart, Saver
@@ -127,6 +126,7 @@ def _live_run(run: Run, reporter: Reporter, interruptions: Interruptions) -> End
             machine=machine,
             options=run.options,
             reporter=reporter,
+            start_pa=None if start is None else start.pa,
         )
         supervisor = Supervisor(
             layout=layout,
@@ -193,10 +193,12 @@ def _save_start(run: Run, folder: Path, reporter: Reporter, interruptions: Inter
             observer=Saver(
                 machine,
                 channel=observer_paths(making, sockets).channel,
-                start=start_point(making.config, layout, guests),
+                config=making.config,
+                layout=layout,
+                guests=guests,
                 folder=folder,
             ),
-            ends_on_stop="saved",
+            stop="saved",
         )
         ending = _supervised(making, machine, supervisor, interruptions, sockets)
         interruptions.release()

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Saved starts: a system that has booted once need not boot again.
 
-The state of the whole board is saved at one instant, the start point of the config (see
-`probe.start`), and every run of a system that boots the same goes on from there. What differs from
-run to run comes later: probes are placed at that instant, and a job lies in memory that its guest
-has not looked at yet. So a run from a saved start gives what the whole run would have given.
+The state of the whole board is saved at one instant: at the start point of the config (see
+`probe.start`) or, if that comes first, when Linux's user space is up (see `probe.ending`). Every run
+of a system that boots the same goes on from there. What differs from run to run comes later: probes
+are not placed yet, and a job lies in memory that its guest has not looked at. So a run from a saved
+start gives what the whole run would have given.
 
 An entry of the store, ``starts/DIGEST``::
 
     machine      QEMU's own state
     plugin       the plugin's: whose turn it is, and what it has counted
-    start.json   guest time of the instant, and the place
+    start.json   guest time of the instant, and the place, as text and as a physical address
     NAME.log     what each console had said by then
 
 The session makes and loads them; this module knows what is in them and what they depend on.
 """
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import json
@@ -27,21 +29,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.config import Config
-from orchestrator.errors import MissingToolError, StorageError
+from orchestrator.errors import MissingToolError, StorageError, UsageError
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import PluginChannel
 from orchestrator.machine.command import Paths, console_names, qemu_command
 from orchestrator.machine.placement import job_name
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
-from orchestrator.probe.start import StartPoint
+from orchestrator.probe.ending import JobEnd, job_end
+from orchestrator.probe.guest import Guest
+from orchestrator.probe.start import start_point
 from orchestrator.rundir import storage_errors
 
 KIND: Final = "starts"
 """Of the store's entries."""
 KEPT: Final = 32
 """So many starts are kept, those that were used last; each takes about 50 MB."""
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _MACHINE: Final = "machine"
 _PLUGIN: Final = "plugin"
 _START_JSON: Final = "start.json"
@@ -108,23 +112,38 @@ def _qemu_version(program: str) -> str:
 
 
 class Saver:
-    """Watches a run until its start point and saves it there.
+    """Watches a run until its start point, or until Linux's user space is up, and saves it there.
 
     Args:
         machine: The QEMU.
         channel: The plugin's socket.
-        start: The instant.
+        config: The system.
+        layout: Its board.
+        guests: By VM.
         folder: Where the state goes.
+
+    Raises:
+        UsageError: The start point cannot be found.
     """
 
     def __init__(
-        self, machine: QemuMachine, *, channel: Path, start: StartPoint, folder: Path
+        self,
+        machine: QemuMachine,
+        *,
+        channel: Path,
+        config: Config,
+        layout: Layout,
+        guests: Mapping[str, Guest],
+        folder: Path,
     ) -> None:
         self._machine = machine
         self._path = channel
-        self._start = start
+        self._start = start_point(config, layout, guests)
+        self._layout = layout
+        self._guests = guests
         self._folder = folder
         self._channel: PluginChannel | None = None
+        self._job_end: JobEnd | None = None
 
     async def attach(self) -> None:
         """Connects to the machine, which has just been started and stands still.
@@ -133,6 +152,10 @@ class Saver:
             MachineError: The plugin does not answer.
         """
         self._channel = await PluginChannel.connect(self._path)
+        with contextlib.suppress(UsageError):  # a kernel of the user's, without such a place
+            self._job_end = job_end(self._channel, self._layout, self._guests)
+        if self._job_end is not None and self._job_end.pa != self._start.pa:
+            await self._job_end.wait()
         await self._channel.stop_at(self._start.pa)
 
     async def stopped(self) -> bool:
@@ -146,10 +169,13 @@ class Saver:
             StorageError: The state cannot be written.
         """
         assert self._channel is not None  # noqa: S101 - attach() comes first
+        await self._channel.cancel_stops()
+        document = {"start": self._start.text, "pa": self._start.pa}
+        if self._job_end is not None and await self._job_end.stack() is not None:
+            document = {"start": self._job_end.text, "pa": self._job_end.pa}
         await self._machine.save_state(self._folder / _MACHINE)
         plugin = await self._channel.save_state()
-        time = await self._channel.time()
-        document = {"start": self._start.text, "time_ns": time.ns}
+        document["time_ns"] = (await self._channel.time()).ns
         with storage_errors(self._folder):
             (self._folder / _PLUGIN).write_bytes(plugin)
             (self._folder / _START_JSON).write_text(json.dumps(document))
@@ -170,6 +196,7 @@ class SavedStart:
     Attributes:
         time_ns: Guest time of the instant.
         text: The place whose execution it is.
+        pa: Its physical address.
 
     Raises:
         StorageError: It is damaged.
@@ -181,6 +208,7 @@ class SavedStart:
             document = json.loads((folder / _START_JSON).read_text())
             self.time_ns = int(document["time_ns"])
             self.text = str(document["start"])
+            self.pa = int(document["pa"])
         except (OSError, ValueError, KeyError) as error:
             raise StorageError(
                 f"{folder}: is damaged ({error}); orchestrate images clean removes it"

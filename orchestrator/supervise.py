@@ -88,7 +88,8 @@ class Supervisor:
         reporter: Hears what happens.
         observer: Traces the run; None: nobody does.
         start: Where the machine goes on; None: at power-on.
-        ends_on_stop: Reason of the end when the machine stops by itself and the observer lets it.
+        stop: What the run is for, if that is a place at which the machine stops and the observer
+            lets it: the reason of that end. Such a run stays in the phase "ready", with its limit.
 
     Attributes:
         phases_s: Host seconds of each phase that has begun.
@@ -107,12 +108,12 @@ class Supervisor:
         reporter: Reporter,
         observer: Watcher | None = None,
         start: Start | None = None,
-        ends_on_stop: str = "guest-time",
+        stop: str | None = None,
     ) -> None:
         self._layout = layout
         self._observer = observer
         self._start = start
-        self._ends_on_stop = ends_on_stop
+        self._stop = stop
         self._machine = machine
         self._paths = paths
         self._run_dir = run_dir
@@ -294,7 +295,8 @@ class Supervisor:
             self._fail_guest(f"vm {watch.name} {watch.failure}", watch.name)
             return
         watches = self.watches.values()
-        if self._phase == "ready" and all(other.was_ready for other in watches):
+        all_ready = all(other.was_ready for other in watches)
+        if self._phase == "ready" and all_ready and self._stop is None:
             if self._options.until_ready:
                 self._end("ready")
             else:
@@ -329,8 +331,10 @@ class Supervisor:
     async def _machine_stopped(self) -> None:
         if self._shutdown_reason or (self._observer is not None and await self._observer.stopped()):
             return
-        if self._options.for_ns is not None or self._ends_on_stop != "guest-time":
-            self._end(self._ends_on_stop)
+        if self._stop is not None:
+            self._end(self._stop)
+        elif self._options.for_ns is not None:
+            self._end("guest-time")
 
     def _powered_off(self) -> None:
         for watch in self.watches.values():
@@ -360,6 +364,12 @@ class Supervisor:
             return
         limit_s = self._timeouts.ready_s
         late = [n for n, watch in self.watches.items() if watch.state is GuestState.BOOTING]
+        if self._phase_age_s() > limit_s and not late:
+            raise PhaseTimeout(
+                f"ready: all guests are, but within {limit_s:g} s the place was not executed at "
+                "which this run is to stop; see arm_at in [trace], or leave out --saved-start",
+                details=self._details(None),
+            )
         if self._phase_age_s() > limit_s:
             raise PhaseTimeout(
                 f"ready: vm {', '.join(late)} not ready after {limit_s:g} s",

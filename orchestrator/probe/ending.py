@@ -7,11 +7,13 @@ kernel stack, since each task has its own.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from orchestrator.config import LinuxVm
+from orchestrator.machine.board import Layout
 from orchestrator.probe.guest import Guest
-from orchestrator.probe.start import LINUX_READY
+from orchestrator.probe.start import LINUX_READY, StartPoint, place_point
 
 _STACK_BITS: Final = 13  # THREAD_SIZE of 32-bit ARM kernels is 8 KiB, aligned
 
@@ -42,11 +44,18 @@ class JobEnd:
         channel: The plugin's.
         guest: The Linux guest.
         pin: The core of each of its vCPUs.
-        pa: Of the kernel's `ksys_sync`.
+        ready: The kernel's `ksys_sync`.
+
+    Attributes:
+        text: That place.
+        pa: Its physical address.
     """
 
-    def __init__(self, channel: Channel, guest: Guest, pin: Sequence[int], pa: int) -> None:
-        self.pa = pa
+    def __init__(
+        self, channel: Channel, guest: Guest, pin: Sequence[int], ready: StartPoint
+    ) -> None:
+        self.text = ready.text
+        self.pa = ready.pa
         self._channel = channel
         function = guest.symbols.find(LINUX_READY)
         self._function = range(function.va, guest.symbols.end_of(function))
@@ -85,3 +94,16 @@ class JobEnd:
         if stack != self._init or not self._calls:
             return Call.OTHER
         return self._calls.pop(0)
+
+
+def job_end(channel: Channel, layout: Layout, guests: Mapping[str, Guest]) -> JobEnd | None:
+    """That of the Linux VM which runs the job, the first one; None: there is no Linux.
+
+    Raises:
+        UsageError: Its kernel has no such place.
+    """
+    linux = next((vm for vm in layout.vms if isinstance(vm.config, LinuxVm)), None)
+    if linux is None:
+        return None
+    ready = place_point(f"{linux.name}:{LINUX_READY}", layout, guests)
+    return JobEnd(channel, guests[linux.name], linux.config.pin, ready)

@@ -35,7 +35,7 @@ class StartPoint:
     pa: int
 
 
-def start_point(config: Config, layout: Layout, guests: dict[str, Guest]) -> StartPoint:
+def start_point(config: Config, layout: Layout, guests: Mapping[str, Guest]) -> StartPoint:
     """Finds the place of `[trace] arm_at`, or its default.
 
     Raises:

@@ -102,6 +102,33 @@ def test_a_run_from_a_saved_start_is_the_whole_run(config: Path) -> None:
         assert set(differences(config.parent / "whole", config.parent / name)) <= {"rtos.log"}
 
 
+def test_probes_can_be_placed_later_than_the_start_is_saved(config: Path) -> None:
+    """The start is saved before the job, whenever it is that `arm_at` is executed: here, by it."""
+    late = config.with_name("late.toml")
+    late.write_text(config.read_text() + '[trace]\narm_at = "linux:uptime_proc_show"\n')
+    job = ("--probe", "linux:vfs_read", "--", "sh", "-c", "sleep 0.01; cat /proc/uptime")
+    outputs = []
+    for name, options in (("late whole", ()), ("late", ("--saved-start",))):
+        end = boot(late, config.parent / name, *options, *job)
+        assert end.returncode == 0, end.stderr
+        outputs.append(end.stdout)
+    assert outputs[0] == outputs[1]
+    assert set(differences(config.parent / "late whole", config.parent / "late")) <= {"rtos.log"}
+    document = json.loads((config.parent / "late/trace/probes.json").read_text())
+    assert sum(document["probes"][0]["hits"]) > 0
+
+
+def test_a_start_that_never_comes_is_not_waited_for_for_ever(config: Path) -> None:
+    never = config.with_name("never.toml")
+    never.write_text(
+        '[machine]\ncores = 1\n[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
+        '[trace]\narm_at = "rtos:OSQFlush"\n'
+    )
+    end = boot(never, config.parent / "n", "--saved-start", "--timeout-ready", "2", "--for", "1s")
+    assert end.returncode == 5, end.stderr
+    assert "arm_at" in end.stderr
+
+
 def test_a_run_that_would_end_before_its_start_is_refused(config: Path) -> None:
     end = boot(config, config.parent / "run", "--saved-start", "--for", "1ms")
     assert end.returncode == 2
