@@ -53,6 +53,7 @@ class SymbolTable:
         encodings: Address from which on an encoding holds, ascending; empty: not known.
         end_va: One past the last byte of code; 0: not known.
         init: Where code lies that is gone when the guest has booted.
+        lacks: What has no name in it, as the end of a message; empty: nothing is known to.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class SymbolTable:
         encodings: Sequence[tuple[int, Encoding]] = (),
         end_va: int = 0,
         init: range = range(0),
+        lacks: str = "",
     ) -> None:
         self.source = source
         self.init = init
+        self.lacks = lacks
         self.symbols = tuple(sorted(symbols, key=lambda symbol: symbol.va))
         self._by_name: dict[str, list[Symbol]] = {}
         for symbol in self.symbols:
@@ -91,7 +94,8 @@ class SymbolTable:
                 f"{told}"
             )
         if not found:
-            raise UsageError(f"{self.source}: no symbol {name!r}{self._closest(name)}")
+            lacks = f"; {self.lacks}" if self.lacks else ""
+            raise UsageError(f"{self.source}: no symbol {name!r}{self._closest(name)}{lacks}")
         return found[0]
 
     def get(self, name: str) -> Symbol | None:

@@ -28,6 +28,12 @@ _FEWEST_NAMES: Final = 100
 _LEAST_BYTES_EACH: Final = 3
 _MOST_BYTES_EACH: Final = 64
 _CODE_TYPES: Final = frozenset("tTwW")
+_DATA_TYPES: Final = frozenset("bB")
+"""Every kernel that names its data has some that begins as zero; `_etext` alone is a "D"."""
+_LACKS: Final = (
+    "of data this kernel has names for what modules may use (it is built without "
+    "CONFIG_KALLSYMS_ALL): give the address of other data"
+)
 _INIT_BOUNDS: Final = ("_sinittext", "_einittext")
 """Between them lies what runs once; its memory is then given away (free_initmem)."""
 _PAGE_OFFSET_MASK: Final = 0xF000_0000
@@ -86,7 +92,8 @@ def read_kallsyms(image: bytes, *, source: str) -> SymbolTable:
     symbols = [
         Symbol(name=name, va=va, bytes=0, kind=kind(va, letter)) for va, letter, name in rows
     ]
-    return SymbolTable(symbols, source=source, init=init)
+    has_data = any(letter in _DATA_TYPES for _, letter, _ in rows)
+    return SymbolTable(symbols, source=source, init=init, lacks="" if has_data else _LACKS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from orchestrator.guest import linux_tasks, rtos
 from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.symbols import Encoding, Symbol, SymbolTable
 from orchestrator.guest.symbols_elf import read_symbols
+from orchestrator.guest.symbols_exports import with_exported_data
 from orchestrator.guest.symbols_kallsyms import page_offset, read_kallsyms
 from orchestrator.guest.types import Types
 from orchestrator.images.kernel import text_offset_of_code
@@ -63,7 +64,10 @@ class Guest:
         """
         if not self.is_linux:
             return read_symbols(self.image)
-        return read_kallsyms(self._image, source=self.name)
+        image = self._image
+        known = read_kallsyms(image, source=self.name)
+        image_va = _image_va(image, known)
+        return known if image_va is None else with_exported_data(known, image, image_va=image_va)
 
     @cached_property
     def types(self) -> Types | None:
@@ -87,11 +91,12 @@ class Guest:
 
     def _function(self, name: str) -> tuple[int, bytes]:
         """Address and code of a kernel's function, as the image has it; no code: none is found."""
-        symbol = self.symbols.get(name)
-        if symbol is None or self._image_va is None:
+        symbol, image = self.symbols.get(name), self._image
+        image_va = _image_va(image, self.symbols)
+        if symbol is None or image_va is None:
             return 0, b""
-        at = symbol.va - self._image_va
-        return symbol.va, self._image[at : at + self.symbols.end_of(symbol) - symbol.va]
+        at = symbol.va - image_va
+        return symbol.va, image[at : at + self.symbols.end_of(symbol) - symbol.va]
 
     @property
     def _image(self) -> bytes:
@@ -100,13 +105,13 @@ class Guest:
         except OSError as error:
             raise StorageError(f"{self.image}: cannot be read: {error.strerror}") from error
 
-    @cached_property
-    def _image_va(self) -> int | None:
-        """Where a kernel's image begins; None: of one from before 5.11 it is not known."""
-        try:
-            return page_offset(self.symbols) + text_offset_of_code(self._image)
-        except StorageError:
-            return None
+
+def _image_va(image: bytes, symbols: SymbolTable) -> int | None:
+    """Where a kernel's image begins; None: of one from before 5.11 it is not known."""
+    try:
+        return page_offset(symbols) + text_offset_of_code(image)
+    except StorageError:
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

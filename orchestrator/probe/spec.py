@@ -24,6 +24,7 @@ _NEEDED_FACTS: Final = ("priority", "name")
 READY: Final = "ready"
 """Role of a place at which an RTOS tells which tasks could run, and name of what tells it."""
 GONE: Final = "is only there while Linux boots; its memory is used for other things afterwards"
+_KINDS: Final = {"object": "data", "absolute": "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +122,8 @@ def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
         raise UsageError(f"{guest.name}:{symbol.name}: {GONE}")
     if symbol.kind != "function":
         raise UsageError(
-            f"{guest.name}:{symbol.name} is no code but a {symbol.kind}; to see its value fetch it "
-            "at a probe elsewhere"
+            f"{guest.name}:{symbol.name} is {_KINDS[symbol.kind]}, no code; to see its value fetch "
+            "it at a probe elsewhere"
         )
     offset = int(match["offset"] or "0", 0)
     end = guest.symbols.end_of(symbol)

@@ -99,7 +99,10 @@ async def gva2gpa(observer: Observer, va: int, cpu: int) -> int | None:
 def test_walks_and_symbols_are_those_of_qemu_and_of_the_guest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
-    """Short and long descriptors under stage 2: kernel text, heap, user space, holes."""
+    """Short and long descriptors under stage 2: kernel text, heap, user space, holes.
+
+    That exported data has its right name shows in a value that /proc/cpuinfo makes of it.
+    """
     told: Counter[str] = Counter()
 
     class Checking(Observer):
@@ -137,18 +140,23 @@ def test_walks_and_symbols_are_those_of_qemu_and_of_the_guest(
     _, heard = run(
         tmp_path,
         LINUX.format(kernel=kernel),
-        "linux:ksys_read mode=shadow",
-        command=("cat", "/proc/kallsyms"),
+        "linux:ksys_read mode=shadow tasks=no lpj=@loops_per_jiffy",
+        command=("sh", "-c", "cat /proc/kallsyms; grep -m1 BogoMIPS /proc/cpuinfo"),
     )
     assert told["mapped"] > 200
     assert told["TRANSLATION"] > 50
-    own = [line.split() for line in heard.output.decode().splitlines() if "[" not in line]
+    *names, bogomips = heard.output.decode().splitlines()
+    own = [line.split() for line in names if "[" not in line]
     image = probes_image(tmp_path)
     found = parse_kallsyms(image.read_bytes(), source="linux")
     assert found == tuple((int(va, 16), kind, name) for va, kind, name in own)
     (probe,) = probes_of(tmp_path)
     assert sum(probe["hits"]) == probe["recorded"] == len(streams(tmp_path)["plugin-0"]) > 0
     assert probe["removed"]
+    hertz = 250
+    per_jiffy = float(bogomips.split(":")[1]) * 500_000 / hertz
+    values = streams(tmp_path)["plugin-0"]["word"][:, 0]
+    assert np.all(np.abs(values - per_jiffy) < 500_000 / hertz / 100)
 
 
 def probes_image(folder: Path) -> Path:
@@ -439,6 +447,10 @@ def test_a_running_system_is_asked_for_walks_symbols_and_places(
     assert "stage 2 level 2" in walk[0]
     assert re.fullmatch(r"VA 0xc\w+ -> IPA 0x\w+ -> PA 0x\w+", walk[-1])
     assert live("walk", "linux:0x00000004").returncode == 1
+    assert live("walk", "linux:jiffies").returncode == 0  # exported data
+    inner = live("walk", "linux:swapper_pg_dir")
+    assert inner.returncode == 2
+    assert "CONFIG_KALLSYMS_ALL" in inner.stderr
     planned = live("probe", "add", "--dry-run", "rtos:OSTimeTick mode=shadow").stdout
     assert "rtos:OSTimeTick: VA 0x4" in planned
     assert live("probe", "list").stdout == ""

@@ -15,6 +15,7 @@ from orchestrator.errors import StorageError, UsageError
 from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.symbols import Encoding
 from orchestrator.guest.symbols_elf import read_symbols
+from orchestrator.guest.symbols_exports import with_exported_data
 from orchestrator.guest.symbols_kallsyms import parse_kallsyms, read_kallsyms
 
 PREFIX = "arm-linux-gnueabihf-"
@@ -229,6 +230,46 @@ def test_a_name_of_several_places_must_be_given_by_address() -> None:
         NAMES[5] = kept
     with pytest.raises(UsageError, match=rf"2 places.*{NAMES[5][0]:#x}, {NAMES[8][0]:#x}"):
         table.find(NAMES[8][2])
+
+
+def exports(entries: list[tuple[str, int]], *, image_va: int) -> bytes:
+    """`__ksymtab` and its strings, as the linker leaves them: some names are the ends of others."""
+    strings = bytearray(b"code\0")
+    no_namespace = image_va + 4
+    ends: dict[str, int] = {}
+    for name, _ in sorted(entries, key=lambda entry: -len(entry[0])):
+        at = strings.find(name.encode() + b"\0")
+        if at < 0:
+            at = len(strings)
+            strings += name.encode() + b"\0"
+        ends[name] = at
+    strings += bytes(-len(strings) % 4)
+    table = b"".join(
+        struct.pack("<3I", va, image_va + ends[name], no_namespace) for name, va in sorted(entries)
+    )
+    return bytes(strings) + table
+
+
+def test_data_that_a_kernel_exports_has_names() -> None:
+    code = [(name, va) for va, _, name in NAMES[:150]]
+    data = [("jiffies", 0xC140_4D40), ("my_jiffies", 0xC140_4D80), ("init_task", 0xC140_F5C0)]
+    image_va = 0xC000_0000
+    image = exports(code + data, image_va=image_va)
+    known = read_kallsyms(encode("relative"), source="test")
+    table = with_exported_data(known, image, image_va=image_va)
+    assert {each.name: each.va for each in table.symbols if each.kind == "object"} == dict(data)
+    assert table.functions == known.functions
+    with pytest.raises(UsageError, match="CONFIG_KALLSYMS_ALL"):
+        table.find("swapper_pg_dir")
+
+
+def test_what_only_looks_like_exports_has_no_names() -> None:
+    """Tables of names and numbers are frequent; here the functions are not where they should be."""
+    image = exports([(name, va + 4) for va, _, name in NAMES[:150]], image_va=0xC000_0000)
+    known = read_kallsyms(encode("relative"), source="test")
+    assert with_exported_data(known, image, image_va=0xC000_0000).symbols == known.symbols
+    nothing = with_exported_data(known, bytes(64), image_va=0xC000_0000)
+    assert nothing.symbols == known.symbols
 
 
 def test_code_that_is_gone_after_the_boot_is_no_function() -> None:

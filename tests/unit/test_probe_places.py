@@ -110,7 +110,7 @@ def guest_of(elf: Path) -> Guest:
     ("text", "told"),
     [
         ("t:choise", "closest are choice"),
-        ("t:far", "is no code but a object"),
+        ("t:far", "is data, no code"),
         ("t:constants+0x1000", "choose an offset below"),
         ("t:nothing*", "no function matches"),
         ("t:choice far[0] far[0]", "two fetches are called 'far_0'; give yours another name"),
