@@ -94,13 +94,17 @@ class SymbolTable:
                 f"{told}"
             )
         if not found:
-            lacks = f"; {self.lacks}" if self.lacks else ""
-            raise UsageError(f"{self.source}: no symbol {name!r}{self._closest(name)}{lacks}")
+            raise UsageError(
+                f"{self.source}: no symbol {name!r}{self._closest(name)}{self._lacking()}"
+            )
         return found[0]
 
     def get(self, name: str) -> Symbol | None:
         """The first symbol of that name; None: there is none."""
         return next(iter(self._by_name.get(name, ())), None)
+
+    def _lacking(self) -> str:
+        return f"; {self.lacks}" if self.lacks else ""
 
     def _closest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._by_name, n=_CLOSEST, cutoff=0.7)
@@ -120,7 +124,8 @@ class SymbolTable:
             if fnmatch.fnmatchcase(each.name, pattern):
                 found.setdefault(each.va, each)
         if not found:
-            raise UsageError(f"{self.source}: no function matches {pattern!r}")
+            lacking = "" if self._functions else self._lacking()
+            raise UsageError(f"{self.source}: no function matches {pattern!r}{lacking}")
         return tuple(found.values())
 
     @property

@@ -19,10 +19,10 @@ _EXECUTABLE: Final = 4  # SHF_EXECINSTR
 
 
 def read_symbols(path: Path) -> SymbolTable:
-    """Reads the symbol table of an ELF file.
+    """Reads the symbol table of an ELF file; of one that is stripped it is empty.
 
     Raises:
-        UsageError: It is no ELF file, or has no symbols.
+        UsageError: It is no ELF file.
         StorageError: It cannot be read.
     """
     try:
@@ -37,7 +37,8 @@ def read_symbols(path: Path) -> SymbolTable:
 def _read(elf: ELFFile, path: Path) -> SymbolTable:
     table: Any = elf.get_section_by_name(".symtab")
     if table is None:
-        raise UsageError(f"{path}: has no symbol table; do not strip it, or give plain addresses")
+        lacks = "it has no symbol table: do not strip it, or give an address"
+        return SymbolTable((), source=path.name, lacks=lacks)
     code = {
         index
         for index, section in enumerate(elf.iter_sections())
@@ -47,7 +48,7 @@ def _read(elf: ELFFile, path: Path) -> SymbolTable:
         (s["sh_addr"] + s["sh_size"] for s in elf.iter_sections() if s["sh_flags"] & _EXECUTABLE),
         default=0,
     )
-    symbols, encodings = [], []
+    symbols, encodings, by_function = [], [], []
     for each in table.iter_symbols():
         section = each["st_shndx"]
         if section == "SHN_UNDEF" or not each.name:
@@ -59,6 +60,11 @@ def _read(elf: ELFFile, path: Path) -> SymbolTable:
         symbol = _symbol(each, section, code)
         if symbol is not None:
             symbols.append(symbol)
+            if each["st_info"]["type"] == "STT_FUNC":
+                is_thumb = each["st_value"] % 2 == 1
+                by_function.append((symbol.va, Encoding.T32 if is_thumb else Encoding.A32))
+    if not encodings and any(encoding is Encoding.T32 for _, encoding in by_function):
+        encodings = by_function  # stripped of mapping symbols
     encodings.sort(key=lambda pair: pair[0])
     return SymbolTable(symbols, source=path.name, encodings=encodings, end_va=end_va)
 

@@ -144,8 +144,8 @@ class View:
         self.mmu = mmu
         self._literals: dict[int, frozenset[int]] = {}
 
-    def code(self, va: int, *, size: int = 8) -> Code:
-        """The instruction at an address.
+    def code(self, va: int, encoding: Encoding | None = None, *, size: int = 8) -> Code:
+        """The instruction at an address; `encoding`: None finds it out.
 
         Raises:
             TranslationFault: It is not mapped.
@@ -155,9 +155,9 @@ class View:
         if size > _WORD_BYTES:
             with contextlib.suppress(TranslationFault):
                 data += self.mmu.read(va + _WORD_BYTES, size - _WORD_BYTES)
-        return Code(va=va, pa=pa, encoding=self.encoding(va), data=data)
+        return Code(va=va, pa=pa, encoding=encoding or self.encoding(va), data=data)
 
-    def around(self, va: int) -> tuple[bytes, int]:
+    def around(self, va: int, encoding: Encoding) -> tuple[bytes, int]:
         """The code around a place, in its function, and the place's offset in it.
 
         It begins where an instruction does: in T32 that is known only of a function's start.
@@ -167,7 +167,7 @@ class View:
         """
         function = self.guest.symbols.at(va)
         start = function[0].va if function is not None else va & ~1
-        if self.encoding(va) is not Encoding.T32:
+        if encoding is not Encoding.T32:
             aligned = va & ~3
             start = aligned if function is None else max(start, aligned - _NEIGHBOURHOOD)
         data = self.mmu.read(start, va + _WORD_BYTES - start)
@@ -175,17 +175,23 @@ class View:
             data += self.mmu.read(va + _WORD_BYTES, _NEIGHBOURHOOD)
         return data, va - start
 
-    def encoding(self, va: int) -> Encoding:
+    def encoding(self, va: int, *, thumb: bool = False) -> Encoding:
         """What is encoded at an address: by the mapping symbols, else by what the code itself says.
 
         A kernel's kallsyms have no mapping symbols. Whether it is Thumb is in SCTLR.TE; its literals
         are found by the instructions that load them; and what a function begins with is not
         conditional, since flags mean nothing there (AAPCS): else it is a table among the code.
+        Of a program in Linux nothing is known: `thumb` says what the user knows, and what does not
+        begin on a word boundary is T32.
         """
         known = self.guest.symbols.encoding(va)
         if known is not None:
             return known
-        if self.mmu.registers.SCTLR >> _SCTLR_TE & 1 and self.guest.is_linux:
+        if self.guest.is_linux and not self.guest.is_user(va):
+            thumb = bool(self.mmu.registers.SCTLR >> _SCTLR_TE & 1)
+        elif va % _WORD_BYTES:
+            thumb = True
+        if thumb:
             return Encoding.T32
         found = self.guest.symbols.at(va)
         if found is not None and self._is_data(va, function=found[0]):

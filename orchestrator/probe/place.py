@@ -99,7 +99,7 @@ class ProbeRefused(CheckFailed):
 def find(wanted: Wanted, view: View, *, near: bool = True) -> Place | Refusal:
     """Looks at a place; `near`: says which ones beside it work."""
     where = f"{wanted.config.vm}:{wanted.label}"
-    found = _look(view, wanted.va, hvc=wanted.config.mode == "hvc")
+    found = _look(view, wanted.va, hvc=wanted.config.mode == "hvc", thumb=wanted.thumb)
     if isinstance(found, str):
         nearest = tuple(_nearest(wanted, view)) if near else ()
         return Refusal(where=where, reason=found, nearest=nearest)
@@ -126,15 +126,18 @@ def disassemble(code: Code) -> str:
     return code.data[:4].hex()
 
 
-def _look(view: View, va: int, *, hvc: bool) -> tuple[Code, int, Operation | None] | str:
+def _look(
+    view: View, va: int, *, hvc: bool, thumb: bool = False
+) -> tuple[Code, int, Operation | None] | str:
     if va in view.guest.symbols.init:
         return GONE
     if hvc and view.guest.is_user(va):
         return _USER_MODE
     try:
-        code = view.code(va)
-        around, at = view.around(va)
-        reason = _no_code(code, around, at)
+        encoding = view.encoding(va, thumb=thumb)
+        code = view.code(va, encoding)
+        around, at = view.around(va, encoding)
+        reason = _no_code(code, around, at, thumb=thumb)
         if reason or not hvc:
             return reason or (code, _size(code), None)
     except TranslationFault as fault:
@@ -145,8 +148,10 @@ def _look(view: View, va: int, *, hvc: bool) -> tuple[Code, int, Operation | Non
     return code, _size(code), decoded
 
 
-def _no_code(code: Code, around: bytes, at: int) -> str:
-    """Why no instruction begins there; "": one does."""
+def _no_code(code: Code, around: bytes, at: int, *, thumb: bool) -> str:
+    """Why no instruction begins there, or none in T32 if that was said; "": one does."""
+    if thumb and code.encoding is Encoding.A32:
+        return "an odd address means T32, and here is A32"
     if code.encoding is Encoding.DATA:
         return f"{code.data[:4].hex()} is literal data, not code"
     start = 0

@@ -36,6 +36,7 @@ class Wanted:
         name: Of the probe in all that shows it.
         label: The place as "function+offset".
         va: Of the instruction.
+        thumb: Whether it was told to be T32, by an odd address as in ELF; else nothing was said.
         role: "switch" at the place where an RTOS changes tasks, "tick" where it counts time, "ready"
             where it tells which of them could run, "".
         fetches: In the order of the record's words.
@@ -45,6 +46,7 @@ class Wanted:
     name: str
     label: str
     va: int
+    thumb: bool
     role: str
     fetches: tuple[Fetch, ...]
 
@@ -73,7 +75,17 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
         fetches = (*ready, *tasks, *user)
         _check_fetches(fetches, f"{probe.vm}:{label}")
         name = probe.name if probe.name and len(vas) == 1 else f"{probe.vm}:{label}"
-        out.append(Wanted(config=probe, name=name, label=label, va=va, role=role, fetches=fetches))
+        out.append(
+            Wanted(
+                config=probe,
+                name=name,
+                label=label,
+                va=va,
+                thumb=_is_odd(probe.place),
+                role=role,
+                fetches=fetches,
+            )
+        )
     return tuple(out)
 
 
@@ -102,7 +114,9 @@ def _ready_set(guest: Guest, profile: RtosProfile | None) -> tuple[Fetch, ...]:
 
 
 def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
-    """The address of a place that is no pattern; `any_kind`: it need not be code.
+    """The address of a place that is no pattern, without the Thumb bit.
+
+    `any_kind`: it need not be code, and so every bit counts.
 
     Raises:
         UsageError: No such symbol.
@@ -114,7 +128,7 @@ def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
             f"`orchestrate probe symbols '{guest.name}:{place}'`"
         )
     if match["address"]:
-        return int(match["address"], 16)
+        return int(match["address"], 16) & (~0 if any_kind else ~1)
     symbol = guest.symbols.find(match["symbol"])
     if any_kind and symbol.kind == "object":
         return symbol.va + int(match["offset"] or "0", 0)
@@ -133,6 +147,11 @@ def address(place: str, guest: Guest, *, any_kind: bool = False) -> int:
             "below that"
         )
     return symbol.va + offset
+
+
+def _is_odd(place: str) -> bool:
+    match = PLACE.fullmatch(place)
+    return match is not None and match["address"] is not None and int(match["address"], 16) % 2 == 1
 
 
 def _addresses(probe: ProbeConfig, guest: Guest) -> tuple[int, ...]:

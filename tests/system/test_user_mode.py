@@ -31,7 +31,7 @@ arm_at = "linux:sys_sethostname"
 CALLS = 1000
 PROGRAM = """
 #include <unistd.h>
-__attribute__((noinline)) int visited(int i) { __asm__ volatile(""); return i + 1; }
+__attribute__((noinline, aligned(4))) int visited(int i) { __asm__ volatile("nop"); return i + 1; }
 int main(void)
 {
     int sum = visited(0);
@@ -54,24 +54,29 @@ class Silent:
     def command_output(self, stream: str, data: bytes) -> None: ...
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A program and the address of its function."""
-    folder = tmp_path_factory.mktemp("program")
+def make(folder: Path, instruction_set: str) -> tuple[Path, int]:
+    """A program and the address of its function, without the Thumb bit."""
     (folder / "program.c").write_text(PROGRAM % CALLS)
     made = folder / "program"
-    flags = ("-O1", "-marm", "-static", "-no-pie")
+    flags = ("-O1", instruction_set, "-static", "-no-pie")
     subprocess.run(
         ("arm-linux-gnueabihf-gcc", *flags, "-o", made, folder / "program.c"), check=True
     )
-    return made, {name: va for name, _, va in elf_symbols(made)}["visited"]
+    return made, {name: va for name, _, va in elf_symbols(made)}["visited"] & ~1
 
 
-def boot(folder: Path, program: Path, probe: str) -> None:
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    return make(tmp_path_factory.mktemp("program"), "-marm")
+
+
+def boot(folder: Path, program: Path, *probes: str) -> None:
     path = folder / "test.toml"
     path.write_text(CONFIG.format(program=program))
     options = BootOptions(
-        out=folder / "run", probes=(parse_probe(probe),), command=("/run/program",)
+        out=folder / "run",
+        probes=tuple(parse_probe(each) for each in probes),
+        command=("/run/program",),
     )
     assert session.boot(config.load(path), options, Silent()).exit_code == 0
 
@@ -95,3 +100,15 @@ def test_a_shadow_probe_sees_each_call(tmp_path: Path, program: tuple[Path, int]
     (probe,) = json.loads((tmp_path / "run/trace/probes.json").read_text())["probes"]
     assert sum(probe["hits"]) == CALLS
     assert [each["name"] for each in probe["fetch"]] == ["number"]
+
+
+def test_thumb_instructions_lie_on_every_second_byte(tmp_path: Path) -> None:
+    """Debian's programs are T32: an odd address says so, and one between words can be nothing else."""
+    made, va = make(tmp_path, "-mthumb")
+    probes = (f"linux:{va + 1:#x} mode=shadow number=%r0", f"linux:{va + 2:#x} mode=shadow n=%r0")
+    boot(tmp_path, made, *probes)
+    records = read_stream(tmp_path / "run/trace/plugin-0.rec")
+    assert records["pc"].tolist() == [va, va + 2] * CALLS
+    assert records["word"][:, 0].tolist() == [number for i in range(CALLS) for number in (i, i)]
+    document = json.loads((tmp_path / "run/trace/probes.json").read_text())
+    assert [each["instruction"] for each in document["probes"]] == ["nop", "adds r0, #1"]

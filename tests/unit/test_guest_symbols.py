@@ -119,6 +119,27 @@ def test_offsets_and_sizes_are_the_compilers(elf: Path, told: list[int]) -> None
     assert [*found, node.bytes, inner.bytes, inner.member("b").offset] == told
 
 
+def test_without_mapping_symbols_functions_tell_their_instruction_set(
+    elf: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run((PREFIX + "objcopy", "-w", "-N", "$[atd]*", elf, bare), check=True)
+    table = read_symbols(bare)
+    assert table.encoding(table.find("work").va) is Encoding.A32
+    assert table.encoding(table.find("thumb").va) is Encoding.T32
+
+
+def test_a_stripped_file_has_no_names_and_says_so(elf: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run((PREFIX + "strip", "-o", bare, elf), check=True)
+    table = read_symbols(bare)
+    assert table.encoding(0x8000) is None
+    with pytest.raises(UsageError, match=r"no symbol 'work'; it has no symbol table.*an address"):
+        table.find("work")
+    with pytest.raises(UsageError, match="no symbol table"):
+        table.matching("w*")
+
+
 def test_types_of_globals(elf: Path) -> None:
     dwarf = Dwarf(elf)
     head, table, matrix = (dwarf.variable(name) for name in ("head", "table", "matrix"))
