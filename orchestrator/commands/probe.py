@@ -2,6 +2,7 @@
 """`orchestrate probe`: place, list and remove probes in a running system; look where they can be."""
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,9 +36,9 @@ def add(commands: Commands) -> None:
     removing.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them, or all")
     _running(removing)
     check = add_command(actions, "check", _check, "tell where probes could be, and why not")
-    check.add_argument("place", metavar="PLACE", help="VM:SYMBOL, VM:PATTERN, or a VM with --all")
+    check.add_argument("place", metavar="SPEC", help="a probe, or a VM with --all")
     check.add_argument("--all", action="store_true", help="every function of the VM")
-    check.add_argument("--mode", choices=["hvc", "shadow"], default="hvc", help="default: hvc")
+    check.add_argument("--mode", choices=["hvc", "shadow"], help="default: as SPEC says, else hvc")
     _running(check, or_config=True)
     symbols = add_command(actions, "symbols", _symbols, "list functions by a pattern")
     symbols.add_argument("place", metavar="VM:PATTERN", help="such as 'rtos:OSQ*'")
@@ -117,9 +118,10 @@ def _remove(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     place = f"{args.place}:*" if args.all and ":" not in args.place else args.place
     try:
-        spec = probe_spec(f"{place} mode={args.mode} tasks=no")
+        spec = probe_spec(place)
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{error}, nor a VM with --all") from error
+    spec = dataclasses.replace(spec, mode=args.mode or spec.mode, tasks=False)
     if args.config is not None:
         from orchestrator import config
         from orchestrator.probe.guest import find_guest

@@ -58,6 +58,8 @@ def parse_probe(text: str) -> ProbeConfig:
         key, equals, value = word.partition("=")
         if equals and key in _OPTIONS:
             attribute, read = _OPTIONS[key]
+            if attribute in options:
+                raise ValueError(f"{key}= is given twice")
             options[attribute] = read(value)
         else:
             fetch.append(word)

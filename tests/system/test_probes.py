@@ -462,3 +462,6 @@ def test_a_running_system_is_asked_for_walks_symbols_and_places(
     assert everywhere["places"] > 40_000
     assert everywhere["possible"] >= 0.99 * everywhere["places"]
     assert live("probe", "check", "rtos", "--all").returncode == 0
+    short = live("probe", "check", "rtos:OSTimeTick+2 mode=shadow")
+    assert "middle of an instruction" in short.stdout
+    assert "  shadow" in live("probe", "check", "rtos:OSTimeTick mode=shadow").stdout

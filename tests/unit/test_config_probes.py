@@ -50,6 +50,7 @@ def test_a_fetch_keeps_the_spaces_of_its_type() -> None:
         ("linux:f limit=ten", "number from 1"),
         ("linux:f from=1", "no unit"),
         ("linux:f tasks=maybe", "valid: yes, no"),
+        ("linux:f mode=hvc mode=shadow", "mode= is given twice"),
         ("linux:f from=2s until=1s", "later than"),
     ],
 )
