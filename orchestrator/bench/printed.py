@@ -8,8 +8,20 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from orchestrator.errors import OrchestrateError
+
+
+class Result(Protocol):
+    """What is printed, a figure or a table of them."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether all limits are kept."""
+
+    def __str__(self) -> str:
+        """As it is printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +31,8 @@ class Figure:
     Attributes:
         name: What was measured.
         value: The number, in `unit`.
-        unit: "instructions", "us", "records/s", "hits/s", or "x" for a ratio.
+        unit: "instructions", "us", "records/s", "hits/s", or "x" for a ratio,
+            "%".
         most: The figure fails above it; None: no such limit.
         least: The figure fails below it; None: no such limit.
     """
@@ -47,7 +60,7 @@ class Figure:
 
 
 def print_figures(
-    groups: Mapping[str, Callable[[], Sequence[Figure]]],
+    groups: Mapping[str, Callable[[], Sequence[Result]]],
     *,
     prog: str,
     about: str | None,

@@ -4,7 +4,7 @@
 All figures are taken now, on this machine. Instructions are exact. Host times are QEMU's processor
 time, medians of some runs in turns, or rates over a run of some seconds.
 
-A figure is one function that returns `Figure`s; to add one, write it and name it in `FIGURES`.
+A figure is one function that returns what is printed; to add one, write it and name it in `FIGURES`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,8 @@ from orchestrator.bench.board import (
     open_board,
     prepare,
 )
-from orchestrator.bench.classes import ClassCost, class_costs, mean_cost
+from orchestrator.bench.class_table import ClassTable
+from orchestrator.bench.classes import class_costs, mean_cost
 from orchestrator.bench.gdb import gdb_rate
 from orchestrator.bench.places import (
     PLACES,
@@ -40,7 +41,7 @@ from orchestrator.bench.places import (
     run_to_first_call,
     set_rounds,
 )
-from orchestrator.bench.printed import Figure, print_figures
+from orchestrator.bench.printed import Figure, Result, print_figures
 from orchestrator.errors import CheckFailed, PhaseTimeout
 from orchestrator.images import sources
 from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
@@ -52,6 +53,7 @@ from orchestrator.probe.spec import Wanted, resolve
 from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA
 
 _RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
+_HIT_MOST: Final = 120
 _IDLE_RUNS: Final = 7
 _IDLE_MOST: Final = 1.03
 _BOOT_S: Final = 120.0
@@ -143,8 +145,13 @@ def trap_cost() -> list[Figure]:
     task = _wanted(f"{hook}+8")
     bare = replace(task, fetches=())
     cases = (
-        ("HVC to the next instruction, the plugin records", task, 0, 120),
-        ("  the hypervisor records, too, and fetches nothing", bare, _RECORDED_BY_HYPERVISOR, 120),
+        ("HVC to the next instruction, the plugin records", task, 0, _HIT_MOST),
+        (
+            "  the hypervisor records, too, and fetches nothing",
+            bare,
+            _RECORDED_BY_HYPERVISOR,
+            _HIT_MOST,
+        ),
         (
             "  with the task's information by the profile's own spec",
             task,
@@ -173,31 +180,26 @@ def trap_cost() -> list[Figure]:
     return out
 
 
-def cost_by_class() -> list[Figure]:
-    """The same at the entries of functions, by what they begin with."""
+def cost_by_class() -> list[Result]:
+    """The same everywhere in the guests, by the class of what is displaced."""
     with _folder() as folder:
         costs = class_costs(folder)
+    table = ClassTable(costs=costs, most=_HIT_MOST)
     means = [
         Figure(
             name=f"HVC to the next instruction at {vm}'s function entries, on average",
             value=mean_cost(costs, vm),
             unit="instructions",
-            most=120,
+            most=_HIT_MOST,
         )
         for vm in costs[0].shares
     ]
-    return means + [
-        Figure(
-            name=f"  {each.name}: {_shares(each)} ({each.hit} places, at most {each.most})",
-            value=each.median,
-            unit="instructions",
-        )
-        for each in costs
-    ]
-
-
-def _shares(cost: ClassCost) -> str:
-    return ", ".join(f"{share:.1%} of {vm}'s" for vm, share in cost.shares.items())
+    above = Figure(
+        name=f"of the places within functions cost more than {_HIT_MOST}",
+        value=100 * table.share_above,
+        unit="%",
+    )
+    return [*means, table, above]
 
 
 async def _rtos_instructions(*, watched: bool) -> tuple[int, int]:
@@ -385,7 +387,7 @@ def against_gdb() -> list[Figure]:
     ]
 
 
-FIGURES: dict[str, Callable[[], list[Figure]]] = {
+FIGURES: dict[str, Callable[[], Sequence[Result]]] = {
     "trap": trap_cost,
     "classes": cost_by_class,
     "shadow": shadow_cost,

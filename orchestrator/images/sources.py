@@ -57,6 +57,12 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             tools=_CROSS_TOOLS,
             variables=("APP=benchmarks",),
         ),
+        "rtos-thumb": Part(
+            directory="images/rtos",
+            artefact="rtos.elf",
+            tools=_CROSS_TOOLS,
+            variables=("ISA=thumb",),
+        ),
         "bench": Part(directory="images/bench", artefact="bench.elf", tools=_CROSS_TOOLS),
         "linux": Part(directory="images/linux", artefact="", tools=_CROSS_TOOLS),
         "plugin": Part(directory="qemu_plugin", artefact="liborchestrate.so", tools=_HOST_TOOLS),

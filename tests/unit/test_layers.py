@@ -65,7 +65,7 @@ MAY_IMPORT = {
     # on a board of its own (`bench.board`).
     "bench": GROUND
     | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
-    | {"machine", "probe", "tracing"},
+    | {"machine", "probe", "tracing", "guest", "mmu"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli", "pytest_plugin"},
     "pytest_plugin": EVERYTHING - {"commands", "cli", "pytest_plugin", "terminal"},

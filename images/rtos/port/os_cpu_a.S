@@ -59,6 +59,7 @@ OSStartHighRdy:
     .type OSCtxSw, %function
 OSCtxSw:
     mrs     r12, cpsr
+    bfi     r12, lr, #5, #1                 /* T: a caller in Thumb code goes on there */
     str     r12, [sp, #-4]!
     str     lr, [sp, #-4]!
     push    {r0-r12, lr}
