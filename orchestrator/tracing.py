@@ -31,13 +31,19 @@ from orchestrator.trace.merge import (
     linux_of_run,
     merge_run,
 )
-from orchestrator.trace.streams import CLOCK_PLACE
+from orchestrator.trace.streams import BIRTH, BIRTH_PLACE, CLOCK_PLACE
 from orchestrator.trace.timeline import Timeline
 
 DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
 """Some work for Linux, and then some periods of the project's RTOS."""
 
 _CLOCK_HITS: Final = 4000
+_BIRTH_FETCH: Final = tuple(
+    f"{name}=((struct task_struct *)%{register})->{member}"
+    for name, register, member in zip(
+        BIRTH, ("r0", "r0", "tpidruro"), ("pid", "tgid", "tgid"), strict=True
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,7 +163,7 @@ def _write_rescued(
 
 
 def default_probes(config: Config, given: Sequence[ProbeConfig]) -> tuple[ProbeConfig, ...]:
-    """Probes that cost the guests nothing: tasks, ticks and calls of every RTOS, Linux's clock.
+    """Probes that cost the guests nothing: each RTOS's tasks and calls; Linux's clock and threads.
 
     Args:
         config: The system; what it probes itself is left out.
@@ -180,8 +186,7 @@ def _probes_of(vm: VmConfig, index: int, first_linux: int) -> Iterator[ProbeConf
         return  # only the first one runs the command and is traced
     guest = Guest(vm, index=index, image=_image(vm))
     if isinstance(vm, LinuxVm):
-        if guest.symbols.get(CLOCK_PLACE) is not None:
-            yield _shadow(vm, CLOCK_PLACE, limit=_CLOCK_HITS, tasks=False)
+        yield from _probes_of_linux(vm, guest)
         return
     profile = guest.profile
     if profile is None:
@@ -196,6 +201,14 @@ def _probes_of(vm: VmConfig, index: int, first_linux: int) -> Iterator[ProbeConf
         for place in calls.at:
             if guest.symbols.get(place) is not None:
                 yield _shadow(vm, place, fetch=fetch, tasks=False)
+
+
+def _probes_of_linux(vm: LinuxVm, guest: Guest) -> Iterator[ProbeConfig]:
+    if guest.symbols.get(CLOCK_PLACE) is not None:
+        yield _shadow(vm, CLOCK_PLACE, limit=_CLOCK_HITS, tasks=False)
+    is_known = possible(_BIRTH_FETCH, guest) == _BIRTH_FETCH
+    if is_known and guest.symbols.get(BIRTH_PLACE) is not None:
+        yield _shadow(vm, BIRTH_PLACE, fetch=_BIRTH_FETCH, tasks=False)
 
 
 def _shadow(

@@ -6,7 +6,8 @@ all kernels (kernel: `include/trace/events/sched.h`), so the instructions of tho
 where they are in `struct task_struct`. Functions that put a task to sleep store well-known constants
 into its state. They find the running task in TPIDRURO (kernel: `arch/arm/include/asm/current.h`,
 CONFIG_CURRENT_POINTER_IN_TPIDRURO; since 5.17). A kernel that does it in another way, or in which two
-of these functions contradict each other, has no tasks for us.
+of these functions contradict each other, has no tasks for us. The number of a task's process is what a
+function of BPF's reads beside its pid; a kernel without it has tasks, but not their processes.
 
 What is fetched of a task is in linux.toml, which is a profile as an RTOS has one.
 """
@@ -42,6 +43,8 @@ _SLEEPS: Final = (
     ("schedule_timeout_uninterruptible", 0x2),
     ("schedule_timeout_killable", 0x102),
 )
+# Returns the running task's pid and tgid, and reads nothing else of it (kernel/bpf/helpers.c).
+_PID_AND_TGID: Final = "bpf_get_current_pid_tgid"
 _ENTRY: Final = ("__entry_text_start", "__entry_text_end")
 _VECTORS_VA: Final = 0xFFFF_0000
 _USER_HELPERS: Final = range(0xFFFF_0F60, 0xFFFF_1000)
@@ -128,11 +131,14 @@ def task_types(read: ReadCode) -> TaskTypes | None:
             count=_COMM_BYTES,
         ),
         "pid": integer,
+        "tgid": integer,
         "prio": integer,
         "__state": PlainType(name="unsigned int", kind="integer", bytes=_WORD_BYTES),
     }
     members = {
-        name: Member(name=name, offset=offsets[name], type=kind) for name, kind in types.items()
+        name: Member(name=name, offset=offsets[name], type=kind)
+        for name, kind in types.items()
+        if name in offsets
     }
     return TaskTypes(PlainType(name=_TASK, kind="struct", bytes=0, members=members))
 
@@ -157,7 +163,10 @@ def is_user(va: int, symbols: SymbolTable) -> bool:
 
 
 def task_offsets(read: ReadCode) -> dict[str, int] | None:
-    """Where comm, pid, prio and __state are in `struct task_struct`; None: not known for sure."""
+    """Where comm, pid, prio, __state and, if it is known, tgid are in `struct task_struct`.
+
+    None: where the first four are is not known for sure.
+    """
     found: defaultdict[str, set[int | None]] = defaultdict(set)
     for function, task, comm_at, pid_at, prio_at in _COPIES:
         copied = {
@@ -181,7 +190,10 @@ def task_offsets(read: ReadCode) -> dict[str, int] | None:
         found["__state"].add(stored[0] if len(stored) == 1 else None)
     offsets = {name: values.pop() for name, values in found.items() if len(values) == 1}
     known = {name: offset for name, offset in offsets.items() if offset is not None}
-    return known if len(known) == len(found) else None
+    if len(known) != len(found):
+        return None
+    beside = _words_of_current(*read(_PID_AND_TGID)) - {known["pid"]}
+    return known | {"tgid": beside.pop()} if len(beside) == 1 else known
 
 
 # A little of what the instructions of straight-line code do.
@@ -238,6 +250,23 @@ def _stores(va: int, code: bytes) -> Iterator[tuple[_Known | None, _Address]]:
         for register in _CALL_CLOBBERS if called else insn.regs_access()[1]:
             values.pop(register, None)
         values |= results
+
+
+def _words_of_current(va: int, code: bytes) -> set[int]:
+    """Offsets of the words that A32 code loads from the running task, on whatever condition."""
+    reader = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM)
+    reader.detail = True
+    current: int | None = None
+    offsets = set()
+    for insn in reader.disasm(code, va):
+        loads = insn.id in {arm_const.ARM_INS_LDR, arm_const.ARM_INS_LDRD}
+        if loads and insn.operands[-1].mem.base == current:
+            first = insn.operands[-1].mem.disp
+            pair = insn.id == arm_const.ARM_INS_LDRD
+            offsets |= {first, first + _WORD_BYTES} if pair else {first}
+        elif insn.id == arm_const.ARM_INS_MRC and _READ_CURRENT.fullmatch(insn.op_str):
+            current = insn.operands[2].reg
+    return offsets
 
 
 def _copied(values: Mapping[int, _Known]) -> Iterator[tuple[_Known | None, _Address]]:

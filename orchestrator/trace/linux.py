@@ -19,6 +19,7 @@ from orchestrator.errors import GuestError
 from orchestrator.trace.clock import fit_brackets
 from orchestrator.trace.formats import parse_format
 from orchestrator.trace.pages import RingEvents, check_header_page, decode_pages
+from orchestrator.trace.processes import Process, read_processes
 from orchestrator.trace.timeline import ClockFit, EventFormat
 
 _GETPPID: Final = 64
@@ -36,6 +37,7 @@ class LinuxTrace:
         formats: Of the events that may be in them, and of ftrace's own entries.
         fit: How the trace clock belongs to the generic counter.
         comms: Names of tasks by pid.
+        processes: Of the threads that were there before recording began, by pid.
         lost: Events lost, by Linux's CPU number.
         kallsyms: As /proc/kallsyms.
         printk_formats: Strings that `trace_printk` events refer to.
@@ -52,6 +54,7 @@ class LinuxTrace:
     fit: ClockFit
     ended: int
     comms: Mapping[int, str] = field(default_factory=dict)
+    processes: Mapping[int, Process] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
     kallsyms: str = ""
     printk_formats: str = ""
@@ -73,7 +76,7 @@ def read_linux(folder: Path, taken: Path | None = None) -> LinuxTrace:
     """
     try:
         return _read(folder, taken or folder)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GuestError(
             f"{folder}: what Linux has saved of its trace is damaged: {error}"
         ) from error
@@ -89,6 +92,7 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
     release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
     pages, events = read_rings(taken)
     counts = {cpu: _counts(folder, cpu) for cpu in events}
+    tasks = folder / "tasks"  # runs of earlier versions have none
     fit, looked = _fit(folder, formats)
     ended = max((int(ring.time[-1]) for ring in events.values() if len(ring.time)), default=looked)
     return LinuxTrace(
@@ -98,6 +102,7 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
         fit=fit,
         ended=ended,
         comms=_comms((folder / "saved_cmdlines").read_text(errors="replace")),
+        processes=read_processes(tasks.read_text()) if tasks.exists() else {},
         lost=_lost(counts, events),
         kallsyms=(folder / "kallsyms").read_text(),
         printk_formats=(folder / "printk_formats").read_text(errors="replace"),

@@ -24,6 +24,7 @@ from orchestrator.trace.linux import LinuxTrace, read_linux, read_rescued
 from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
 from orchestrator.trace.pack import Packed
+from orchestrator.trace.processes import with_births
 from orchestrator.trace.rtos import (
     FIRST_PID,
     PIDS_PER_GUEST,
@@ -47,6 +48,8 @@ REFERENCE_FOLDER: Final = "reference"
 
 _COUNTER: Final = ClockFit(clock="counter")
 _FIT_EVENTS: Final = 200
+_NO_NAME: Final = "<...>"
+"""As ftrace calls a task that it knows only the number of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,10 +229,16 @@ class _Merge:
             self._check_linux(part, number, cpu, fit)
             self._linux_parts[number, cpu] = part
         seen = self._linux_tasks()
-        for pid in {*linux.comms, *seen} - {0}:
-            comm, prio = seen.get(pid, ("", None))
+        births = [p for p in self._observed.probes.values() if p.vm == vm.name and p.is_birth]
+        processes = with_births(linux.processes, ((each, self._hits(each)) for each in births))
+        born = processes.keys() - linux.processes.keys()
+        for pid in {*linux.comms, *seen, *born} - {0}:
+            comm, prio = seen.get(pid, (_NO_NAME, None))
             comm = linux.comms.get(pid, comm)
-            self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
+            tgid, ppid = processes.get(pid, (None, None))
+            self._tasks[pid] = Task(
+                pid=pid, comm=comm, source=source, prio=prio, tgid=tgid, ppid=ppid
+            )
 
     def _sharpened(self, linux: LinuxTrace) -> ClockFit:
         ids = [p.id for p in self._observed.probes.values() if p.place == CLOCK_PLACE]
@@ -327,7 +336,7 @@ class _Merge:
             self._add(wakeup_events(sets, switches, form, first_pid=first_pid, source=source))
         form = self._sched_format("sched_switch", sched_switch_format)
         self._add(switch_events(switches, form, source=source))
-        self._tasks |= tasks_of(switches, source=source)
+        self._tasks |= tasks_of(switches, source=source, first_pid=first_pid)
         if len(switches.time_ns):
             self._switches[number] = switches
 

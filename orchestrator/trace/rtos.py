@@ -165,8 +165,14 @@ def switch_events(switches: Switches, form: EventFormat, *, source: int) -> Pack
     return pack(form, values, time_ns=switches.time_ns, cpu=switches.cpu, source=source)
 
 
-def tasks_of(switches: Switches, *, source: int) -> dict[int, Task]:
-    """The RTOS's tasks by pid, without the idle one; name and priority are the last ones seen."""
+def tasks_of(switches: Switches, *, source: int, first_pid: int) -> dict[int, Task]:
+    """The RTOS's tasks by pid, without the idle one; name and priority are the last ones seen.
+
+    Args:
+        switches: All of them.
+        source: Of the VM.
+        first_pid: Of the VM's range, which stands for its program.
+    """
     tasks = {}
     # What leaves has a name by then, even if it came without.
     for facts in (switches.next, switches.prev):
@@ -175,7 +181,9 @@ def tasks_of(switches: Switches, *, source: int) -> dict[int, Task]:
             if pid:
                 comm = facts["comm"][row].decode(errors="replace")
                 prio = int(facts["priority"][row])
-                tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
+                tasks[pid] = Task(
+                    pid=pid, comm=comm, source=source, prio=prio, tgid=first_pid, ppid=0
+                )
     return tasks
 
 

@@ -21,6 +21,10 @@ from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION
 PROBES_JSON: Final = "probes.json"
 CLOCK_PLACE: Final = "arch_counter_get_cntvct"
 """The kernel function that reads the counter for its clocks; a probe there sharpens the fit."""
+BIRTH_PLACE: Final = "wake_up_new_task"
+"""The kernel function whose first argument is a new thread; a probe there tells its process."""
+BIRTH: Final = ("thread", "process", "creator")
+"""What it tells: the new thread's number, its process's, and that of the process that made it."""
 READY: Final = "ready"
 """Role of a probe that sees which tasks of an RTOS could run, and name of what it sees."""
 
@@ -83,7 +87,13 @@ class Probe:
     def is_event(self) -> bool:
         """Whether its hits are of interest themselves, not only for what is made of them."""
         only_ready = self.role == READY and len(self.fetched) == 1
-        return self.role != "switch" and not only_ready and self.place != CLOCK_PLACE
+        own = only_ready or self.is_birth or self.place == CLOCK_PLACE
+        return self.role != "switch" and not own
+
+    @property
+    def is_birth(self) -> bool:
+        """Whether its hits tell of new threads of a Linux, and of nothing else."""
+        return self.place == BIRTH_PLACE and tuple(each.name for each in self.fetched) == BIRTH
 
     def value(self, name: str, records: NDArray[np.void]) -> NDArray[Any]:
         """A value in each of its records.

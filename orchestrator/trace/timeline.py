@@ -113,12 +113,17 @@ class Task:
         comm: Its name.
         source: Position in `Timeline.sources`.
         prio: As Linux's sched events have it (RTOS: the RTOS's own number), None: not known.
+        tgid: The process that it is a thread of, by the pid of its first thread; the tasks of an
+            RTOS are threads of one program. None: not known.
+        ppid: The process that made that process; 0: none did. None: not known.
     """
 
     pid: int
     comm: str
     source: int
     prio: int | None = None
+    tgid: int | None = None
+    ppid: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,7 @@ from orchestrator.guest.linux_tasks import ReadCode, task_offsets, task_types
 # The functions that are looked at, written anew; what they look like is the compiler's business.
 KERNEL = """
 struct task_struct { char before[%(before)d]; volatile unsigned __state; char between[%(between)d];
-    int prio, pid; char comm[16]; };
+    int prio, pid, tgid; char comm[16]; };
 struct switched { int common[2]; char prev_comm[16]; int prev_pid, prev_prio; long prev_state;
     char next_comm[16]; int next_pid, next_prio; };
 struct woken { int common[2]; char comm[16]; int pid, prio, cpu; };
@@ -53,6 +53,13 @@ void trace_event_raw_event_sched_wakeup_template(void *file, struct task_struct 
     entry->cpu = 0;
     commit(entry);
 }
+unsigned long long bpf_get_current_pid_tgid(void)
+{
+    struct task_struct *task = current();
+    if (!task)
+        return -22;
+    return (unsigned long long)task->tgid << 32 | (unsigned)task->%(beside)s;
+}
 #define SLEEP(name, state)                                                                         \\
     long schedule_timeout_##name(long timeout)                                                     \\
     {                                                                                              \\
@@ -69,7 +76,7 @@ IN_STACK = '"bic %0, sp, #8128"'
 
 def kernel(folder: Path, *, before: int = 0x218, between: int = 0x34, **changes: str) -> ReadCode:
     sizes = {"before": before, "between": between}
-    changes = {"current": IN_TPIDRURO, "next_pid": "pid"} | changes
+    changes = {"current": IN_TPIDRURO, "next_pid": "pid", "beside": "pid"} | changes
     (folder / "kernel.c").write_text(KERNEL % (sizes | changes))
     compiler = shutil.which("arm-linux-gnueabihf-gcc")
     assert compiler, "the tests need arm-linux-gnueabihf-gcc: run ci/setup"
@@ -88,7 +95,17 @@ def kernel(folder: Path, *, before: int = 0x218, between: int = 0x34, **changes:
 def test_offsets_are_where_the_source_has_them(tmp_path: Path, before: int, between: int) -> None:
     found = task_offsets(kernel(tmp_path, before=before, between=between))
     prio = before + 4 + between
-    assert found == {"__state": before, "prio": prio, "pid": prio + 4, "comm": prio + 8}
+    assert found == {
+        "__state": before, "prio": prio, "pid": prio + 4, "tgid": prio + 8, "comm": prio + 12
+    }  # fmt: skip
+
+
+def test_a_kernel_that_tells_of_no_process_has_tasks_all_the_same(tmp_path: Path) -> None:
+    """Here the function returns something else beside the tgid."""
+    types = task_types(kernel(tmp_path, beside="prio"))
+    assert types is not None
+    task = types.pointer_to("struct task_struct").target
+    assert set(task.members) == {"comm", "pid", "prio", "__state"}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +128,7 @@ def test_what_is_not_known_of_a_task_is_told(tmp_path: Path) -> None:
     assert types is not None
     task = types.pointer_to("struct task_struct").target
     assert task.member("comm").type.bytes == 16
-    with pytest.raises(UsageError, match="known are comm, pid, prio, __state"):
+    with pytest.raises(UsageError, match="known are comm, pid, tgid, prio, __state"):
         task.member("mm")
     with pytest.raises(UsageError, match="only 'struct task_struct' is known"):
         types.pointer_to("struct file")

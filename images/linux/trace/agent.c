@@ -26,6 +26,7 @@
 #define CONFIG_PATH "/etc/trace"
 #define FOLDER "trace"
 #define SAVED RESULTS "/" FOLDER
+#define TASKS "/run/trace.tasks"
 #define MAX_LINE 4096
 #define OPEN_DIRECTORIES 16
 
@@ -82,7 +83,8 @@ static int start(void)
         return status;
     if (strcmp(instance, TRACEFS) && mkdir(instance, 0755) && errno != EEXIST)
         return failed(errno, "%s", instance);
-    return each_line(set);
+    status = save_tasks(TASKS);
+    return status ? status : each_line(set);
 }
 
 /* events/SYSTEM/EVENT/format is saved as SAVED/formats/SYSTEM.EVENT. */
@@ -139,6 +141,7 @@ static int save(void)
         {TRACEFS "/printk_formats", SAVED "/printk_formats"},
         {TRACEFS "/saved_cmdlines", SAVED "/saved_cmdlines"},
         {"/proc/version", SAVED "/version"},
+        {TASKS, SAVED "/tasks"},
     };
     char path[512];
     struct job_area *area;

@@ -21,7 +21,10 @@ int report_rings(const char *instance, struct job_report *report);
 /* Pages go to stdout, as members of a tar archive; `to` is as above. */
 int send_rings(const char *instance, const char *to);
 
-/* `to` is as above. */
+/* A line a thread, into the file `to`: its number, its process's, and that of the parent of that. */
+int save_tasks(const char *to);
+
+/* `to` is a directory of the results. */
 int save_symbols(const char *to);
 
 /*
