@@ -139,16 +139,20 @@ RTOS_UNIT_NS = 500_000
 RTOS_TASKS = {65536 + n: f"RTOS-Task{n}" for n in (1, 2, 3, 4)}
 LINUX_TASKS = {401: "hackbench", 402: "hackbench", 15: "rcu_sched", 55: "kworker/0:1"}
 
+LINUX_PROCESSES = {401: (401, 1), 402: (401, 1), 15: (15, 2), 55: (None, None)}
+"""tgid and ppid: two threads of one process, one of the kernel's, one of which nothing is known."""
+
 
 def dual_timeline(ticks: int = 50, **more: Any) -> Timeline:
     """A dual system for `ticks` ticks of the RTOS: 10 ms each, about 60 events."""
     tasks = {
         **{
-            pid: Task(pid=pid, comm=comm, source=LINUX, prio=120)
+            pid: Task(pid=pid, comm=comm, source=LINUX, prio=120, tgid=tgid, ppid=ppid)
             for pid, comm in LINUX_TASKS.items()
+            for tgid, ppid in [LINUX_PROCESSES[pid]]
         },
         **{
-            pid: Task(pid=pid, comm=comm, source=RTOS, prio=10 + pid - 65536)
+            pid: Task(pid=pid, comm=comm, source=RTOS, prio=10 + pid - 65536, tgid=65536, ppid=0)
             for pid, comm in RTOS_TASKS.items()
         },
     }

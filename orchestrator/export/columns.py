@@ -15,6 +15,8 @@ from orchestrator.trace.timeline import EventFormat, Field, Timeline
 
 CHUNK: Final = 1 << 18
 """Events that a writer takes at once: few enough to bound its memory."""
+UNKNOWN_PROCESS: Final = -1
+"""What `processes` gives for a thread whose process is not known."""
 
 
 class Memo(dict[Any, Any]):
@@ -102,6 +104,24 @@ def _value(raw: bytes, field: Field) -> Any:
         int.from_bytes(raw[at : at + size], "little", signed=field.signed)
         for at in range(0, len(raw), size)
     )
+
+
+def processes(timeline: Timeline, pids: NDArray[Any]) -> NDArray[np.int32]:
+    """The process of some threads: its number, or -1 where it is not known; an idle task's is 0; int32[n].
+
+    Args:
+        timeline: Where the threads are.
+        pids: Their numbers.
+    """
+    unique, where = np.unique(pids, return_inverse=True)
+    return np.array([_process(timeline, pid) for pid in unique.tolist()], np.int32)[where]
+
+
+def _process(timeline: Timeline, pid: int) -> int:
+    task = timeline.tasks.get(pid)
+    if pid == 0 or task is None or task.tgid is None:
+        return 0 if pid == 0 else UNKNOWN_PROCESS
+    return task.tgid
 
 
 def kernel_strings(timeline: Timeline) -> dict[int, str]:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.export.columns import by_format, chunks, dynamic, is_text
+from orchestrator.export.columns import by_format, chunks, dynamic, is_text, processes
 from orchestrator.trace.timeline import EventFormat, Field, Timeline
 
 _EVENT_PREFIXES: Final = {
@@ -37,6 +37,9 @@ _TID_FIELDS: Final = {
     for name in ("pid", "prev_pid", "next_pid", "parent_pid", "child_pid", "old_pid")
 }
 """What the kernel's sched events call a pid is a thread's number in LTTng's words."""
+
+_PROCESS_FIELDS: Final = {"sched_process_fork": frozenset({"parent_pid", "child_pid"})}
+"""Threads whose process LTTng's event has, too, under the name that the thread has in the kernel's."""
 
 _OWN_SYSTEMS: Final = frozenset({"hypervisor", "probe"})
 """Events that Linux's kernel has not; LTTng's names have no colon, so they stay apart."""
@@ -55,7 +58,7 @@ _PACKET: Final = np.dtype(
         ("cpu_id", "<u4"),
     ]
 )
-_EVENT: Final = np.dtype([("id", "<u2"), ("timestamp", "<u8"), ("tid", "<i4")])
+_EVENT: Final = np.dtype([("id", "<u2"), ("timestamp", "<u8"), ("pid", "<i4"), ("tid", "<i4")])
 _MAGIC: Final = 0xC1FC1FC1
 
 _METADATA: Final = """\
@@ -109,6 +112,7 @@ stream {{
 		uint64_clock_monotonic_t timestamp;
 	}};
 	event.context := struct {{
+		integer {{ size = 32; align = 8; signed = true; }} _pid;
 		integer {{ size = 32; align = 8; signed = true; }} _tid;
 	}};
 }};
@@ -152,6 +156,11 @@ def event_name(form: EventFormat) -> str:
 def field_name(form: EventFormat, field: Field) -> str:
     """A field's name in the trace."""
     return _TID_FIELDS.get(field.name, field.name) if form.system == "sched" else field.name
+
+
+def has_process(form: EventFormat, field: Field) -> bool:
+    """Whether the process of the thread that a field names follows it, under the kernel's name."""
+    return field.name in _PROCESS_FIELDS.get(form.name, ())
 
 
 def own_fields(form: EventFormat) -> list[Field]:
@@ -218,6 +227,8 @@ def _declaration(form: EventFormat, field: Field) -> Iterator[str]:
         yield f"{_integer(1, field)} {name}[{field.bytes}];"
     else:
         yield f"{_integer(field.bytes, field)} {name};"
+    if has_process(form, field):
+        yield f"{_integer(4, field)} _{field.name};"
 
 
 def _integer(size: int, field: Field, encoding: str = "none") -> str:
@@ -307,27 +318,41 @@ def _part(timeline: Timeline, rows: NDArray[np.intp], form: EventFormat) -> _Par
     head["id"] = form.id
     head["timestamp"] = timeline.time_ns[rows]
     head["tid"] = timeline.values(rows, "common_pid")
-    fixed: list[NDArray[np.uint8]] = [head.view(np.uint8).reshape(len(rows), -1)]
-    offset = timeline.offset[rows].astype(np.intp)[:, None]
+    head["pid"] = processes(timeline, head["tid"])
+    first = head.view(np.uint8).reshape(len(rows), -1)
     fields = own_fields(form)
     if not any(each.dynamic for each in fields):
-        bytes_of = [np.arange(each.offset, each.offset + each.bytes) for each in fields]
-        if bytes_of:
-            fixed.append(timeline.payload[offset + np.concatenate(bytes_of)])
-        content = np.concatenate(fixed, axis=1)
+        content = np.concatenate([first, *_fixed(timeline, rows, form, fields)], axis=1)
         return _Part(np.full(len(rows), content.shape[1]), content.reshape(-1))
-    columns: list[Sequence[bytes]] = [[row.tobytes() for row in fixed[0]]]
+    columns: list[Sequence[bytes]] = [[row.tobytes() for row in first]]
     for each in fields:
         if each.dynamic:
             columns.append([_dynamic(raw, each) for raw in dynamic(timeline, rows, each)])
         else:
-            raw = timeline.payload[offset + np.arange(each.offset, each.offset + each.bytes)]
+            raw = np.concatenate([*_fixed(timeline, rows, form, [each])], axis=1)
             columns.append([row.tobytes() for row in raw])
     records = [b"".join(pieces) for pieces in zip(*columns, strict=True)]
     return _Part(
         np.array([len(each) for each in records], np.int64),
         np.frombuffer(b"".join(records), np.uint8),
     )
+
+
+def _fixed(
+    timeline: Timeline, rows: NDArray[np.intp], form: EventFormat, fields: Sequence[Field]
+) -> Iterator[NDArray[np.uint8]]:
+    """Fields of fixed size as they are in the trace; uint8[n, bytes] each, some in one."""
+    offset = timeline.offset[rows].astype(np.intp)[:, None]
+    bytes_of: list[NDArray[np.intp]] = []
+    for each in fields:
+        bytes_of.append(np.arange(each.offset, each.offset + each.bytes))
+        is_last = each is fields[-1]
+        if is_last or has_process(form, each):
+            yield timeline.payload[offset + np.concatenate(bytes_of)]
+            bytes_of = []
+        if has_process(form, each):
+            process = processes(timeline, timeline.values(rows, each.name))
+            yield process.astype("<i4").view(np.uint8).reshape(len(rows), -1)
 
 
 def _dynamic(raw: bytes, field: Field) -> bytes:

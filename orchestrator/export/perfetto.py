@@ -2,8 +2,9 @@
 """Perfetto's protobuf, for ui.perfetto.dev and trace_processor.
 
 Guests' events go in as ftrace events, so that Perfetto makes its own scheduling view of them; an
-event that its schema does not know goes in as a generic one. Each VM is a process and its tasks are
-the threads. Beside them are tracks: a slice for each run of an RTOS task, the share of the core
+event that its schema does not know goes in as a generic one. Threads of Linux are in their processes.
+Each VM is a process, too: the tasks of an RTOS are its threads, and the first processes of a Linux
+its children. Beside them are tracks: a slice for each run of an RTOS task, the share of the core
 that each VM's tasks take, and a track for the hypervisor on each core, with the guest or the reason
 of the exit as slices, vCPU switches and virtual interrupts as instants.
 
@@ -22,7 +23,7 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
 
 from orchestrator.export import analysis
 from orchestrator.export.columns import Memo, by_format, chunks, column
-from orchestrator.trace.timeline import EventFormat, Timeline
+from orchestrator.trace.timeline import EventFormat, Task, Timeline
 
 PROCESS_BASE: Final = 0x4000_0000
 """pid of the process that stands for the first VM; no guest's own numbers come near."""
@@ -103,15 +104,7 @@ def _system(timeline: Timeline) -> Iterator[schema.TracePacket]:
         info.utsname.machine = "armv7l"
     yield packet
 
-    packet = schema.TracePacket(trusted_packet_sequence_id=_SEQUENCE)
-    for number, source in enumerate(timeline.sources):
-        packet.process_tree.processes.add(pid=process_of(number), ppid=0, cmdline=[source.name])
-    for task in sorted(timeline.tasks.values(), key=lambda each: each.pid):
-        if task.pid != analysis.IDLE:
-            packet.process_tree.threads.add(
-                tid=task.pid, tgid=process_of(task.source), name=task.comm
-            )
-    yield packet
+    yield _process_tree(timeline)
 
     packet = schema.TracePacket(trusted_packet_sequence_id=_SEQUENCE)
     packet.ftrace_stats.phase = schema.FtraceStats.END_OF_TRACE
@@ -119,6 +112,35 @@ def _system(timeline: Timeline) -> Iterator[schema.TracePacket]:
         lost = sum(source.lost.get(cpu, 0) for source in timeline.sources)
         packet.ftrace_stats.cpu_stats.add(cpu=cpu, overrun=lost)
     yield packet
+
+
+def _process_tree(timeline: Timeline) -> schema.TracePacket:
+    """The VMs, the processes of Linux below its own, and all tasks."""
+    packet = schema.TracePacket(trusted_packet_sequence_id=_SEQUENCE)
+    tree = packet.process_tree
+    for number, source in enumerate(timeline.sources):
+        tree.processes.add(pid=process_of(number), ppid=0, cmdline=[source.name])
+    tasks = [task for _, task in sorted(timeline.tasks.items()) if task.pid != analysis.IDLE]
+    one_of = {tgid: task for task in tasks if (tgid := _linux_process(timeline, task)) is not None}
+    for tgid, task in sorted(one_of.items()):
+        first = timeline.tasks.get(tgid)
+        tree.processes.add(
+            pid=tgid,
+            # Linux's first processes have no parent but the VM.
+            ppid=(first or task).ppid or process_of(task.source),
+            cmdline=[first.comm] if first else [],
+        )
+    for task in tasks:
+        tgid = _linux_process(timeline, task)
+        tree.threads.add(
+            tid=task.pid, tgid=process_of(task.source) if tgid is None else tgid, name=task.comm
+        )
+    return packet
+
+
+def _linux_process(timeline: Timeline, task: Task) -> int | None:
+    """The process of a thread of Linux, if it is known."""
+    return task.tgid if timeline.sources[task.source].kind == "linux" else None
 
 
 def _track_descriptors(timeline: Timeline) -> Iterator[schema.TracePacket]:

@@ -34,6 +34,7 @@ class TaskUse:
     Attributes:
         source: Position in `Timeline.sources`.
         pid: Its number.
+        process: Of a thread of Linux the number of its process, if that is known; else its own.
         name: Its name.
         busy_ns: Time that it ran.
         runs: How often.
@@ -42,10 +43,16 @@ class TaskUse:
 
     source: int
     pid: int
+    process: int
     name: str
     busy_ns: int
     runs: int
     color: str
+
+    @property
+    def number(self) -> str:
+        """As perf writes it: "77", or "77/79" of another thread than the first one of process 77."""
+        return f"{self.pid}" if self.pid == self.process else f"{self.process}/{self.pid}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +136,7 @@ def make_report(timeline: Timeline) -> Report:
             {
                 "source": t.source,
                 "pid": t.pid,
+                "number": t.number,
                 "name": t.name,
                 "busy_ns": t.busy_ns,
                 "color": t.color,
@@ -160,25 +168,36 @@ def make_report(timeline: Timeline) -> Report:
 
 
 def _tasks(timeline: Timeline, runs: analysis.Runs) -> Iterator[TaskUse]:
-    """RTOS tasks by priority, others by their time, guests in their order."""
-    found = []
+    """RTOS tasks by priority, processes by their time and so their threads, guests in order."""
     ran = runs.pid != analysis.IDLE
+    at = 0
     for source, guest in enumerate(timeline.sources):
         own = ran & (runs.source == source)
         pids, where = np.unique(runs.pid[own], return_inverse=True)
         busy = np.bincount(where, runs.duration_ns[own].astype(np.float64), minlength=len(pids))
         counts = np.bincount(where, minlength=len(pids))
-        for pid, busy_ns, count in zip(pids.tolist(), busy.tolist(), counts.tolist(), strict=True):
-            task = timeline.tasks.get(pid)
-            prio = task.prio if task and task.prio is not None else 0
-            order = (source, prio if guest.kind == "rtos" else -busy_ns, pid)
-            found.append(
-                (order, (source, pid, task.comm if task else f"pid {pid}", busy_ns, count))
+        tasks = [timeline.tasks.get(pid) for pid in pids.tolist()]
+        process = pids.astype(np.int64)
+        for row, task in enumerate(tasks):
+            if guest.kind == "linux" and task is not None and task.tgid is not None:
+                process[row] = task.tgid
+        _, of = np.unique(process, return_inverse=True)
+        together = np.bincount(of, busy)[of] if len(pids) else busy
+        prio = np.array([task.prio or 0 if task else 0 for task in tasks], np.int64)
+        # The last key is the first that counts.
+        keys = (pids, prio) if guest.kind == "rtos" else (pids, -busy, process, -together)
+        for row in np.lexsort(keys).tolist():
+            pid, task = int(pids[row]), tasks[row]
+            yield TaskUse(
+                source=source,
+                pid=pid,
+                process=int(process[row]),
+                name=task.comm if task else f"pid {pid}",
+                busy_ns=round(busy[row]),
+                runs=int(counts[row]),
+                color=_color(at),
             )
-    for at, (_, (source, pid, name, busy_ns, count)) in enumerate(sorted(found)):
-        yield TaskUse(
-            source=source, pid=pid, name=name, busy_ns=round(busy_ns), runs=count, color=_color(at)
-        )
+            at += 1
 
 
 def _color(number: int) -> str:

@@ -88,7 +88,7 @@ def _tasks(timeline: Timeline, report: Report) -> str:
         (
             (
                 f'<span class="swatch" style="background:{task.color}"></span>{escape(task.name)}',
-                str(task.pid),
+                task.number,
                 escape(timeline.sources[task.source].name),
                 duration(task.busy_ns),
                 f"{100 * task.busy_ns / span:.2f} %",

@@ -19,7 +19,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestrator.export.analysis import IDLE
-from orchestrator.export.columns import by_format, chunks, column, is_text
+from orchestrator.export.columns import (
+    UNKNOWN_PROCESS,
+    by_format,
+    chunks,
+    column,
+    is_text,
+    processes,
+)
 from orchestrator.export.text import Lines
 from orchestrator.trace.timeline import EventFormat, Field, Timeline
 
@@ -31,6 +38,7 @@ _FIRST: Final = {
     "system": _NAME,
     "event": _NAME,
     "pid": pa.int32(),
+    "tgid": pa.int32(),
     "comm": _NAME,
 }
 
@@ -107,6 +115,7 @@ def _first(timeline: Timeline, rows: NDArray[np.intp]) -> dict[str, pa.Array]:
     events = timeline.event[rows]
     for form, some in by_format(timeline, rows):
         pids[events == form.id] = timeline.values(some, "common_pid")
+    tgids = processes(timeline, pids)
     numbers = {number: at for at, number in enumerate(sorted(timeline.formats))}
     forms = [timeline.formats[number] for number in numbers]
     which = np.array([numbers[number] for number in events.tolist()], np.int32)
@@ -118,6 +127,7 @@ def _first(timeline: Timeline, rows: NDArray[np.intp]) -> dict[str, pa.Array]:
         "system": _named(which, [each.system for each in forms]),
         "event": _named(which, [each.name for each in forms]),
         "pid": pa.array(pids),
+        "tgid": pa.array(tgids, mask=tgids == UNKNOWN_PROCESS),
         "comm": _named(task, [_comm(timeline, pid) for pid in known.tolist()]),
     }
 

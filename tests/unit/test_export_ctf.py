@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from timelines import LINUX, Builder, dual_timeline, without_events
+from timelines import LINUX, RTOS_TASKS, Builder, dual_timeline, without_events
 
 from orchestrator import export
 from orchestrator.export import columns, ctf
-from orchestrator.trace.timeline import ClockFit, Source, Timeline
+from orchestrator.trace.timeline import ClockFit, Source, Task, Timeline
 
 _LINE = re.compile(
     r"\[(?P<seconds>\d+)\.(?P<ns>\d{9})\] \(\S+\) \S+ (?P<name>[\w:]+): "
-    r"\{ cpu_id = (?P<cpu>\d+) \}, \{ tid = (?P<tid>-?\d+) \}, \{ (?P<fields>.*) \}"
+    r"\{ cpu_id = (?P<cpu>\d+) \}, \{ pid = (?P<pid>-?\d+), tid = (?P<tid>-?\d+) \}, \{ (?P<fields>.*) \}"
 )
+
+PROCESSES = {0: 0, 401: 401, 402: 401, 15: 15, 55: -1} | dict.fromkeys(RTOS_TASKS, 65536)
+"""Of each thread of the timeline, as timelines.py has them; -1: not known."""
 
 
 def babeltrace(path: Path) -> subprocess.CompletedProcess[str]:
@@ -53,6 +56,7 @@ def test_every_event_comes_back_with_every_field(tmp_path: Path) -> None:
                 "ns": f"{int(timeline.time_ns[row]) % 10**9:09d}",
                 "name": ctf.event_name(form),
                 "cpu": str(timeline.cpu[row]),
+                "pid": str(PROCESSES[int(common_pid[at])]),
                 "tid": str(common_pid[at]),
                 "fields": ", ".join(f"{name} = {shown(values[at])}" for name, values in fields),
             })  # fmt: skip
@@ -97,6 +101,28 @@ def test_the_names_are_lttngs(tmp_path: Path) -> None:
             "ipi_raise",
             "_target_cpus_length = 2, target_cpus = [ [0] = 2, [1] = 1 ], reason = 0x10",
         ),
+    ]
+
+
+def test_a_fork_tells_threads_and_processes_apart(tmp_path: Path) -> None:
+    """LTTng's parent_pid is a process; the kernel's is the thread that LTTng calls parent_tid."""
+    linux = Source(name="linux", kind="linux", clock=ClockFit(clock="local"), cores=(0,))
+    tasks = {
+        pid: Task(pid=pid, comm="a", source=LINUX, tgid=tgid)
+        for pid, tgid in ((7, 7), (8, 7), (9, 7), (10, 10))
+    }
+    builder = Builder(sources=(linux,), tasks=tasks)
+    for time_ns, parent, child in ((1, 8, 9), (2, 9, 10), (3, 11, 12)):
+        builder.add(
+            time_ns, 0, LINUX, "sched_process_fork", common_pid=parent,
+            parent_comm="a", parent_pid=parent, child_comm="b", child_pid=child,
+        )  # fmt: skip
+    fields = 'parent_comm = "a", parent_tid = {}, parent_pid = {}, child_comm = "b", {}'
+    found = events_of(builder.timeline(), tmp_path / "ctf")
+    assert [(event["tid"], event["pid"], event["fields"]) for event in found] == [
+        ("8", "7", fields.format(8, 7, "child_tid = 9, child_pid = 7")),
+        ("9", "7", fields.format(9, 7, "child_tid = 10, child_pid = 10")),
+        ("11", "-1", fields.format(11, -1, "child_tid = 12, child_pid = -1")),
     ]
 
 

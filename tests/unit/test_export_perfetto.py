@@ -142,13 +142,22 @@ def test_cpu_share_counts_what_the_rtos_tasks_took(packets: list[Any]) -> None:
     assert {value for _, value in found[:-1]} == {75.0}
 
 
-def test_names_of_processes_threads_and_tracks(timeline: Timeline, packets: list[Any]) -> None:
+def test_names_of_processes_threads_and_tracks(packets: list[Any]) -> None:
     tree = next(each.process_tree for each in packets if each.HasField("process_tree"))
-    assert {each.pid: list(each.cmdline) for each in tree.processes} == {
-        perfetto.process_of(number): [source.name] for number, source in enumerate(timeline.sources)
+    linux, rtos, hypervisor = (perfetto.process_of(number) for number in range(3))
+    assert {each.pid: (each.ppid, list(each.cmdline)) for each in tree.processes} == {
+        linux: (0, ["linux"]),
+        rtos: (0, ["rtos"]),
+        hypervisor: (0, ["hypervisor"]),
+        401: (1, ["hackbench"]),
+        15: (2, ["rcu_sched"]),
     }
     assert {each.tid: (each.name, each.tgid) for each in tree.threads} == {
-        pid: (task.comm, perfetto.process_of(task.source)) for pid, task in timeline.tasks.items()
+        401: ("hackbench", 401),
+        402: ("hackbench", 401),
+        15: ("rcu_sched", 15),
+        55: ("kworker/0:1", linux),  # whose process is not known
+        **{pid: (comm, rtos) for pid, comm in RTOS_TASKS.items()},
     }
     tracks = {each.track_descriptor.uuid: each.track_descriptor for each in packets}
     assert tracks[perfetto.hypervisor_track(1)].name == "core 1"

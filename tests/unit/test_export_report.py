@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from timelines import LINUX_TASKS, RTOS_TASKS, RTOS_UNIT_NS, dual_timeline
+from timelines import LINUX, LINUX_TASKS, RTOS_TASKS, RTOS_UNIT_NS, Builder, dual_timeline
 
 from orchestrator import export
 from orchestrator.errors import MissingToolError
 from orchestrator.export import analysis, report, report_data, report_tables
-from orchestrator.trace.timeline import Timeline
+from orchestrator.trace.timeline import ClockFit, Source, Task, Timeline
 
 TICKS = 20
 
@@ -39,6 +39,25 @@ def test_tasks_are_listed_with_their_exact_times(made: report_data.Report) -> No
     linux = [task for task in made.tasks if task.pid in LINUX_TASKS]
     assert {task.name for task in linux} == set(LINUX_TASKS.values())
     assert [task.busy_ns for task in linux] == sorted((t.busy_ns for t in linux), reverse=True)
+
+
+def test_threads_are_listed_by_process_and_numbered_as_perf_does() -> None:
+    """A process of two threads is busier than another's one, each of its threads is not."""
+    linux = Source(name="linux", kind="linux", clock=ClockFit(clock="local"), cores=(0,))
+    tasks = {
+        pid: Task(pid=pid, comm="a", source=LINUX, tgid=tgid)
+        for pid, tgid in ((71, 71), (72, 72), (73, 71), (74, None))
+    }
+    builder = Builder(sources=(linux,), tasks=tasks)
+    at, before = 1_000, 0
+    for pid, duration_ns in ((72, 500), (71, 300), (73, 400), (74, 900), (0, 100)):
+        builder.add(at, 0, LINUX, "sched_switch", prev_pid=before, next_pid=pid)
+        at, before = at + duration_ns, pid
+    made = report_data.make_report(builder.timeline())
+    assert [(task.number, task.busy_ns) for task in made.tasks] == [
+        ("74", 900), ("71/73", 400), ("71", 300), ("72", 500)
+    ]  # fmt: skip
+    assert [task["number"] for task in made.document["tasks"]] == ["74", "71/73", "71", "72"]
 
 
 def test_the_parts_of_a_core_add_up_to_the_run(

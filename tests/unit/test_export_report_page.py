@@ -79,7 +79,7 @@ def test_there_is_a_row_for_every_core_and_task(browser: webdriver.Chrome, page:
     assert found[4:7] == ["interrupts, CPU0", "wake-ups, CPU0", "wake-ups, CPU1"]
     assert sorted(found[7:11]) == [
         "hackbench (401)",
-        "hackbench (402)",
+        "hackbench (401/402)",
         "kworker/0:1 (55)",
         "rcu_sched (15)",
     ]

@@ -36,6 +36,18 @@ def test_every_event_is_a_row_with_its_fields(tmp_path: Path) -> None:
     assert {row["next_pid"] for row in rows if row["event"] != "sched_switch"} == {None}
 
 
+def test_every_row_has_the_process_of_its_thread(tmp_path: Path) -> None:
+    rows = rows_of(dual_timeline(10), tmp_path)
+    assert {(row["pid"], row["tgid"]) for row in rows if row["source"] != "hypervisor"} == {
+        (0, 0),
+        (401, 401),
+        (402, 401),
+        (15, 15),
+        (55, None),
+        *((65536 + number, 65536) for number in (1, 2, 3, 4)),
+    }
+
+
 def test_what_is_lost_or_wrong_is_in_the_metadata(tmp_path: Path) -> None:
     export.write(dual_timeline(1, contradictions=("1.0 s: too early",)), "parquet", tmp_path / "t")
     metadata = pq.read_schema(tmp_path / "t").metadata

@@ -307,7 +307,7 @@ function makeLanes(columns) {
   const shown = data.sources.map(() => 0);
   data.tasks.forEach((task, at) => {
     const isMinor = shown[task.source]++ >= TASKS_SHOWN;
-    const label = `${task.name} (${task.pid})`;
+    const label = `${task.name} (${task.number})`;
     const more = { isMinor, isTask: true, group: task.source };
     lanes.push(new Lane(label, runsOfTask[at], runs, more));
   });
