@@ -39,6 +39,7 @@ from orchestrator.probe.program import words
 from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA, HV_TRACE_PROBES, MAX_OPS, OP, PROBE
 
 _START_S: Final = 30.0
+_STOP_S: Final = 600.0
 _MAX_SEGMENTS: Final = 7
 _T32: Final = 1  # TRACE_PROBE_T32
 _NO_PROGRAM_PA: Final = HV_TRACE_PA + HV_TRACE_OPS + (MAX_OPS - 1) * OP.itemsize
@@ -120,18 +121,30 @@ class Board:
         pa = HV_TRACE_PA + HV_TRACE_PROBES + probe_id * PROBE.itemsize
         return self.ram.view(pa, PROBE, 1)
 
-    async def run_to_stop(self) -> None:
-        """Lets the machine go on until it stops by itself; at its `stop_ns` it stands already."""
+    async def run_to_stop(self, *, limit_s: float = _STOP_S) -> None:
+        """Lets the machine go on until it stops by itself; at its `stop_ns` it stands already.
+
+        Raises:
+            MachineError: It does not within this host time, and runs; QEMU is gone.
+        """
         if await self._at_the_end():
             return
-        await self.machine.cont()
-        await self._stopped()
+        await self._go_on()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._stopped()
+        except TimeoutError:
+            now_ns = (await self.channel.time()).ns
+            raise MachineError(
+                f"the machine did not stop within {limit_s:g} s and is at {now_ns} ns of guest "
+                "time: is the place of its stop point executed, and not before?"
+            ) from None
 
     async def run_for(self, seconds: float) -> None:
         """Lets the machine go on, and stops it after some host time, or at its `stop_ns`."""
         if await self._at_the_end():
             return
-        await self.machine.cont()
+        await self._go_on()
         await asyncio.sleep(seconds)
         await self.machine.stop()
         await self._stopped()
@@ -139,6 +152,10 @@ class Board:
     async def _at_the_end(self) -> bool:
         """Whether the plugin has stopped it for good: it does so once, and then it would go on."""
         return self.stop_ns is not None and (await self.channel.time()).ns >= self.stop_ns
+
+    async def _go_on(self) -> None:
+        self.machine.forget_events()  # of a stop before, that nobody has waited for
+        await self.machine.cont()
 
     async def _stopped(self) -> None:
         async with aclosing(self.machine.events()) as events:

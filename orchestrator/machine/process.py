@@ -188,20 +188,27 @@ class QemuMachine:
         """QMP events as they come; ends with the process, after its last event."""
         process = self._running_process()
         death = asyncio.ensure_future(process.wait())
+        event: asyncio.Future[Message] | None = None
         try:
             while True:
                 event = asyncio.ensure_future(self._listener.get())
                 await asyncio.wait({event, death}, return_when=asyncio.FIRST_COMPLETED)
                 if not event.done():
-                    event.cancel()
                     break
                 yield event.result()
+            event.cancel()
             # The monitor's last words may still be on their way through the socket.
             await self._disconnect()
             while not self._listener.empty():
                 yield await self._listener.get()
         finally:
             death.cancel()
+            if event is not None:
+                event.cancel()  # else it would take the next one's event
+
+    def forget_events(self) -> None:
+        """Those that have come until now are not told by `events`."""
+        self._listener.clear()
 
     async def end(self) -> None:
         """Ends QEMU, kindly or not, and waits until it is gone. Safe to call at any time."""

@@ -3,6 +3,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,21 @@ from orchestrator.bench.board import Board, elf_symbols, open_board
 from orchestrator.images import sources
 
 BoardMaker = Callable[..., AbstractAsyncContextManager[Board]]
+
+_RTOS_PAIR = """
+[machine]
+cores = 2
+[clock]
+quantum = "50us"
+[vm.a]
+type = "elf"
+ram = "16M"
+pin = [0]
+[vm.b]
+type = "elf"
+ram = "16M"
+pin = [1]
+"""
 
 
 @pytest.fixture
@@ -26,6 +42,12 @@ def board(tmp_path: Path) -> BoardMaker:
         return open_board(folder, toml, stop_ns=stop_ns, state=state)
 
     return make
+
+
+@pytest.fixture
+def rtos_pair(board: BoardMaker) -> BoardMaker:
+    """Makes a board with two RTOS guests, on a core each, under the hypervisor."""
+    return partial(board, _RTOS_PAIR)
 
 
 @pytest.fixture

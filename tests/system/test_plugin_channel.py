@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from orchestrator import records
+from orchestrator.errors import MachineError
 from orchestrator.machine.channel import (
     Ability,
     ChannelError,
@@ -21,20 +22,6 @@ from orchestrator.machine.protocol import HEADER, HELLO, MAGIC, VERSION, Operati
 
 pytestmark = pytest.mark.system
 
-TWO_GUESTS = """
-[machine]
-cores = 2
-[clock]
-quantum = "50us"
-[vm.a]
-type = "elf"
-ram = "16M"
-pin = [0]
-[vm.b]
-type = "elf"
-ram = "16M"
-pin = [1]
-"""
 HOOK = "OSTaskSwHook"
 RING_BYTES = records.RING_HEADER_BYTES + 16384 * records.RECORD.itemsize
 MODE_HYP = 0x1A
@@ -50,14 +37,14 @@ def ring(board: Any, cpu: int) -> np.ndarray[Any, np.dtype[np.void]]:
 
 def on_board(make: Any, act: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
     async def run() -> Any:
-        async with make(TWO_GUESTS, **options) as board:
+        async with make(**options) as board:
             return await act(board)
 
     return asyncio.run(run())
 
 
 def test_a_stop_point_is_the_same_instant_every_time(
-    board: Any, rtos_symbols: dict[str, int]
+    rtos_pair: Any, rtos_symbols: dict[str, int]
 ) -> None:
     """Twice the same time, registers and counts; the core stands behind the place, not before."""
 
@@ -74,12 +61,12 @@ def test_a_stop_point_is_the_same_instant_every_time(
         registers = [await made.channel.read_register(1, name) for name in ("pc", "sp", "VTTBR")]
         return now, registers, await made.channel.counters()
 
-    first = on_board(board, act, name="first")
-    assert first == on_board(board, act, name="second")
+    first = on_board(rtos_pair, act, name="first")
+    assert first == on_board(rtos_pair, act, name="second")
     assert first[1][2] >> 48 == 2, "VMID of the VM at position 1"
 
 
-def test_a_board_stays_at_its_end(board: Any) -> None:
+def test_a_board_stays_at_its_end(rtos_pair: Any) -> None:
     """The plugin stops it there once; to let it go on then would be to wait for ever."""
     end_ns = 30_000_000
 
@@ -90,10 +77,31 @@ def test_a_board_stays_at_its_end(board: Any) -> None:
         await made.run_for(0)
         assert (await made.channel.time()).ns == end_ns
 
-    on_board(board, act, stop_ns=end_ns)
+    on_board(rtos_pair, act, stop_ns=end_ns)
 
 
-def test_guest_time_stands_while_the_machine_is_stopped(board: Any) -> None:
+def test_a_stop_that_has_passed_is_not_waited_for_for_ever(
+    rtos_pair: Any, rtos_symbols: dict[str, int]
+) -> None:
+    """`main` is executed once. Nor is a stop of the maker's own taken for that of the stop point."""
+
+    async def act(made: Any) -> None:
+        hook_pa = made.pa(0, rtos_symbols[HOOK])
+        await made.channel.add_probe(PluginProbe(id=1, mode=ProbeMode.SHADOW, vm=0, pa=hook_pa))
+        await made.machine.cont()
+        await made.machine.stop()
+        seen = (await made.channel.probe_counts(1)).hits
+        await made.channel.stop_at(hook_pa)
+        await made.run_to_stop()
+        assert (await made.channel.probe_counts(1)).hits == seen + 1
+        await made.channel.stop_at(made.pa(0, rtos_symbols["main"]))
+        with pytest.raises(MachineError, match=r"did not stop within 0.5 s"):
+            await made.run_to_stop(limit_s=0.5)
+
+    on_board(rtos_pair, act)
+
+
+def test_guest_time_stands_while_the_machine_is_stopped(rtos_pair: Any) -> None:
     """A stop at an instant that the host chooses costs no guest time, whatever is asked meanwhile."""
 
     async def act(made: Any) -> None:
@@ -108,10 +116,10 @@ def test_guest_time_stands_while_the_machine_is_stopped(board: Any) -> None:
             executed = after.instructions - before.instructions
             assert after.ns - before.ns >= executed, "time passes by instructions or while idle"
 
-    on_board(board, act)
+    on_board(rtos_pair, act)
 
 
-def test_counters_account_for_every_instruction(board: Any) -> None:
+def test_counters_account_for_every_instruction(rtos_pair: Any) -> None:
     """Guests and hypervisor on both cores add up to what QEMU counts in total."""
 
     async def act(made: Any) -> None:
@@ -129,11 +137,11 @@ def test_counters_account_for_every_instruction(board: Any) -> None:
             assert [ran > 10_000 for ran in counted.vm] == [vm == core for vm in range(8)]
             assert counted.hypervisor > 10_000
 
-    on_board(board, act, stop_ns=50_000_000)
+    on_board(rtos_pair, act, stop_ns=50_000_000)
 
 
 def test_code_that_is_written_is_executed_and_so_is_what_it_was_before(
-    board: Any, rtos_symbols: dict[str, int]
+    rtos_pair: Any, rtos_symbols: dict[str, int]
 ) -> None:
     """`b .` over a function that runs all the time holds the guest; its own word sets it free."""
 
@@ -153,7 +161,7 @@ def test_code_that_is_written_is_executed_and_so_is_what_it_was_before(
                 await made.run_for(0.2)
             assert ((await channel.probe_counts(1)).hits > before + 1) == grows
 
-    on_board(board, act)
+    on_board(rtos_pair, act)
 
 
 async def refusal(request: Awaitable[object]) -> Status:
@@ -163,7 +171,7 @@ async def refusal(request: Awaitable[object]) -> Status:
 
 
 def test_what_cannot_be_done_is_refused_and_changes_nothing(
-    board: Any, rtos_symbols: dict[str, int]
+    rtos_pair: Any, rtos_symbols: dict[str, int]
 ) -> None:
     async def act(made: Any) -> None:
         channel = made.channel
@@ -187,7 +195,7 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
         assert await refusal(channel.write_physical(hook_pa, b"\\0")) is Status.RUNNING
         assert await refusal(channel.remove_probe(1)) is Status.RUNNING
 
-    on_board(board, act)
+    on_board(rtos_pair, act)
 
 
 END = b"<end>"
@@ -214,7 +222,7 @@ async def answer_to(path: Any, message: bytes, until: bytes = END) -> bytes:
     return heard
 
 
-def test_a_client_that_talks_nonsense_harms_nobody(board: Any) -> None:
+def test_a_client_that_talks_nonsense_harms_nobody(rtos_pair: Any) -> None:
     """It is told so or left, the others go on, and so does the machine."""
 
     async def act(made: Any) -> None:
@@ -248,4 +256,4 @@ def test_a_client_that_talks_nonsense_harms_nobody(board: Any) -> None:
             each.close()
         assert (await made.channel.time()).ns == 0
 
-    on_board(board, act)
+    on_board(rtos_pair, act)

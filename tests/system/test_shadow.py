@@ -16,20 +16,6 @@ from orchestrator.records import OP
 
 pytestmark = pytest.mark.system
 
-GUESTS = """
-[machine]
-cores = 2
-[clock]
-quantum = "50us"
-[vm.a]
-type = "elf"
-ram = "16M"
-pin = [0]
-[vm.b]
-type = "elf"
-ram = "16M"
-pin = [1]
-"""
 END_NS = 400_000_000
 PROGRAM = np.array(
     [
@@ -44,7 +30,7 @@ PROGRAM = np.array(
 
 
 async def run_plain(make: Any) -> Any:
-    async with make(GUESTS, stop_ns=END_NS, name="plain") as board:
+    async with make(stop_ns=END_NS, name="plain") as board:
         await board.channel.count()
         await board.run_to_stop()
         return await state_of(board), await board.channel.counters()
@@ -72,12 +58,12 @@ async def state_of(board: Any) -> Any:
 
 
 def test_a_watched_run_is_the_same_run(
-    board: Any, rtos_functions: dict[str, int], rtos_symbols: dict[str, int]
+    rtos_pair: Any, rtos_functions: dict[str, int], rtos_symbols: dict[str, int]
 ) -> None:
     """Every function of both guests is watched, each guest's from a task switch of its own on."""
 
     async def run_watched() -> Any:
-        async with board(GUESTS, stop_ns=END_NS, name="watched") as made:
+        async with rtos_pair(stop_ns=END_NS, name="watched") as made:
             await made.channel.count()
             reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent / "trace")
             reader.start()
@@ -107,7 +93,7 @@ def test_a_watched_run_is_the_same_run(
             finally:
                 reader.discard()
 
-    plain = asyncio.run(run_plain(board))
+    plain = asyncio.run(run_plain(rtos_pair))
     watched, counts, streams = asyncio.run(run_watched())
     assert watched == plain
     hits = sum(each.hits for each in counts)
@@ -125,7 +111,7 @@ def test_a_watched_run_is_the_same_run(
 
 
 def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
-    board: Any, rtos_symbols: dict[str, int]
+    rtos_pair: Any, rtos_symbols: dict[str, int]
 ) -> None:
     """Straight-line code takes a nanosecond an instruction, wherever QEMU's blocks begin and end.
 
@@ -138,7 +124,7 @@ def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
     program = np.array([(0, 0, Code.VALUE, 0), (0, 17, Code.END, 0)], OP)  # r0
 
     async def act() -> None:
-        async with board(GUESTS, stop_ns=300_000_000) as made:
+        async with rtos_pair(stop_ns=300_000_000) as made:
             start_pa = made.pa(0, rtos_symbols["OSTaskSwHook"]) + 8
             for i in range(count):
                 await made.channel.add_probe(
