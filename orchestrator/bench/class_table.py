@@ -4,7 +4,7 @@
 What is measured, and what a place's cost is: `classes`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.bench.classes import ClassCost, PlaceCost, median
 
 _NAME: Final = 32
-_SHARE: Final = 8
+_SHARE: Final = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,19 @@ class ClassTable:
         return not any(self._failing(each) for each in self.costs)
 
     @property
-    def share_above(self) -> float:
+    def places_above(self) -> float:
         """Of the places within functions, those that cost more; 0 to 1."""
-        within = [place.cost for each in self.costs for place in each.within]
-        return sum(cost > self.most for cost in within) / max(len(within), 1)
+        return self._above(place.cost for each in self.costs for place in each.within)
+
+    @property
+    def hits_above(self) -> float:
+        """Of all hits, those that cost more; 0 to 1."""
+        places = (place for each in self.costs for place in (*each.entries, *each.within))
+        return self._above(cost for place in places for cost in place.hits)
+
+    def _above(self, costs: Iterable[int]) -> float:
+        above = [cost > self.most for cost in costs]
+        return sum(above) / max(len(above), 1)
 
     def __str__(self) -> str:
         return "\n".join(chain(self._head(), map(self._line, self.costs), self._dearest()))

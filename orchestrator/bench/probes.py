@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -180,10 +181,10 @@ def trap_cost() -> list[Figure]:
     return out
 
 
-def cost_by_class() -> list[Result]:
+def cost_by_class(*, lpae: bool = False) -> list[Result]:
     """The same everywhere in the guests, by the class of what is displaced."""
     with _folder() as folder:
-        costs = class_costs(folder)
+        costs = class_costs(folder, lpae=lpae)
     table = ClassTable(costs=costs, most=_HIT_MOST)
     means = [
         Figure(
@@ -194,12 +195,14 @@ def cost_by_class() -> list[Result]:
         )
         for vm in costs[0].shares
     ]
-    above = Figure(
-        name=f"of the places within functions cost more than {_HIT_MOST}",
-        value=100 * table.share_above,
-        unit="%",
-    )
-    return [*means, table, above]
+    above = [
+        Figure(name=f"of the {name} cost more than {_HIT_MOST}", value=100 * share, unit="%")
+        for name, share in (
+            ("places within functions", table.places_above),
+            ("single hits", table.hits_above),
+        )
+    ]
+    return [*means, table, *above]
 
 
 async def _rtos_instructions(*, watched: bool) -> tuple[int, int]:
@@ -390,6 +393,7 @@ def against_gdb() -> list[Figure]:
 FIGURES: dict[str, Callable[[], Sequence[Result]]] = {
     "trap": trap_cost,
     "classes": cost_by_class,
+    "lpae": partial(cost_by_class, lpae=True),
     "shadow": shadow_cost,
     "idle": idle_plugin,
     "stream": stream_rate,

@@ -63,6 +63,13 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             tools=_CROSS_TOOLS,
             variables=("ISA=thumb",),
         ),
+        # For most other cores a compiler saves registers by another instruction.
+        "thumb-bench": Part(
+            directory="images/rtos",
+            artefact="rtos.elf",
+            tools=_CROSS_TOOLS,
+            variables=("APP=benchmarks", "ISA=thumb", "TUNE=cortex-a7"),
+        ),
         "bench": Part(directory="images/bench", artefact="bench.elf", tools=_CROSS_TOOLS),
         "linux": Part(directory="images/linux", artefact="", tools=_CROSS_TOOLS),
         "plugin": Part(directory="qemu_plugin", artefact="liborchestrate.so", tools=_HOST_TOOLS),

@@ -104,7 +104,7 @@ def test_a_place_costs_what_most_of_its_hits_do() -> None:
 
 
 def place(kind: str, label: str, cost: int) -> PlaceCost:
-    return PlaceCost(vm="linux", label=label, va=0x10, instruction="insn", kind=kind, cost=cost)
+    return PlaceCost(vm="linux", label=label, va=0x10, instruction="insn", kind=kind, hits=(cost,))
 
 
 def costs() -> list[ClassCost]:
@@ -151,8 +151,10 @@ def test_the_dearest_entry_and_the_median_within_must_keep_the_limit(
     assert {part: int(cost) for part, cost in told.items()} == failing
 
 
-def test_the_share_of_dear_places_is_of_those_within_functions() -> None:
-    assert ClassTable(costs=costs(), most=120).share_above == pytest.approx(1 / 3)
+def test_the_shares_of_dear_places_and_hits() -> None:
+    table = ClassTable(costs=costs(), most=120)
+    assert table.places_above == pytest.approx(1 / 3)
+    assert table.hits_above == pytest.approx(2 / 7)
 
 
 def built(folder: Path, isa: str) -> Guest:
