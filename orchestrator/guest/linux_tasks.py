@@ -6,8 +6,8 @@ all kernels (kernel: `include/trace/events/sched.h`), so the instructions of tho
 where they are in `struct task_struct`. Functions that put a task to sleep store well-known constants
 into its state. They find the running task in TPIDRURO (kernel: `arch/arm/include/asm/current.h`,
 CONFIG_CURRENT_POINTER_IN_TPIDRURO; since 5.17). A kernel that does it in another way, or in which two
-of these functions contradict each other, has no tasks for us. The number of a task's process is what a
-function of BPF's reads beside its pid; a kernel without it has tasks, but not their processes.
+of these functions contradict each other, has no tasks for us. The number of a task's process is what ftrace,
+and BPF, read beside its pid; a kernel that has neither has tasks, but not their processes.
 
 What is fetched of a task is in linux.toml, which is a profile as an RTOS has one.
 """
@@ -43,8 +43,9 @@ _SLEEPS: Final = (
     ("schedule_timeout_uninterruptible", 0x2),
     ("schedule_timeout_killable", 0x102),
 )
-# Returns the running task's pid and tgid, and reads nothing else of it (kernel/bpf/helpers.c).
-_PID_AND_TGID: Final = "bpf_get_current_pid_tgid"
+# Functions that read a task's pid and tgid, and nothing else of it but its name: that of their first
+# argument (kernel/trace), or of the running one (kernel/bpf/helpers.c).
+_PID_AND_TGID: Final = ("tracing_record_taskinfo", "bpf_get_current_pid_tgid")
 _ENTRY: Final = ("__entry_text_start", "__entry_text_end")
 _VECTORS_VA: Final = 0xFFFF_0000
 _USER_HELPERS: Final = range(0xFFFF_0F60, 0xFFFF_1000)
@@ -192,8 +193,10 @@ def task_offsets(read: ReadCode) -> dict[str, int] | None:
     known = {name: offset for name, offset in offsets.items() if offset is not None}
     if len(known) != len(found):
         return None
-    beside = _words_of_current(*read(_PID_AND_TGID)) - {known["pid"]}
-    return known | {"tgid": beside.pop()} if len(beside) == 1 else known
+    others = {known["pid"], *range(known["comm"], known["comm"] + _COMM_BYTES)}
+    beside = [_words_of_task(*read(function)) - others for function in _PID_AND_TGID]
+    tgid = set[int]().union(*beside)
+    return known | {"tgid": tgid.pop()} if len(tgid) == 1 else known
 
 
 # A little of what the instructions of straight-line code do.
@@ -205,6 +208,7 @@ _CALLED_WITH: Final = (
 )
 _CALL_CLOBBERS: Final = (*_CALLED_WITH, arm_const.ARM_REG_R12, arm_const.ARM_REG_LR)
 _CALLS: Final = frozenset({"bl", "blx"})
+_WORDS_LOADED: Final = {arm_const.ARM_INS_LDR: 1, arm_const.ARM_INS_LDRD: 2}
 _READ_CURRENT: Final = re.compile(r"p15, #?0, (\w+), c13, c0, #?3")
 
 
@@ -252,20 +256,34 @@ def _stores(va: int, code: bytes) -> Iterator[tuple[_Known | None, _Address]]:
         values |= results
 
 
-def _words_of_current(va: int, code: bytes) -> set[int]:
-    """Offsets of the words that A32 code loads from the running task, on whatever condition."""
+def _words_of_task(va: int, code: bytes) -> set[int]:
+    """Offsets of words that A32 code loads from its first argument or from the running task.
+
+    It is read from top to bottom, all branches alike: what follows a jump or a return is reached with
+    the registers of before it.
+    """
     reader = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM)
     reader.detail = True
-    current: int | None = None
+    tasks = {_CALLED_WITH[0]}
     offsets = set()
     for insn in reader.disasm(code, va):
-        loads = insn.id in {arm_const.ARM_INS_LDR, arm_const.ARM_INS_LDRD}
-        if loads and insn.operands[-1].mem.base == current:
-            first = insn.operands[-1].mem.disp
-            pair = insn.id == arm_const.ARM_INS_LDRD
-            offsets |= {first, first + _WORD_BYTES} if pair else {first}
+        operands, written = insn.operands, set(insn.regs_access()[1])
+        if insn.id in {arm_const.ARM_INS_BL, arm_const.ARM_INS_BLX}:
+            tasks -= {*_CALL_CLOBBERS}
+            continue
+        if arm_const.ARM_REG_PC in written:
+            continue
+        copy: int | None = None
+        if insn.id in _WORDS_LOADED and operands[-1].mem.base in tasks:
+            first = operands[-1].mem.disp
+            offsets |= {first + _WORD_BYTES * at for at in range(_WORDS_LOADED[insn.id])}
+        elif insn.id == arm_const.ARM_INS_MOV and operands[1].reg in tasks:
+            copy = operands[0].reg
         elif insn.id == arm_const.ARM_INS_MRC and _READ_CURRENT.fullmatch(insn.op_str):
-            current = insn.operands[2].reg
+            copy = operands[2].reg
+        tasks -= written
+        if copy is not None:
+            tasks.add(copy)
     return offsets
 
 

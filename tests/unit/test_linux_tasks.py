@@ -58,7 +58,24 @@ unsigned long long bpf_get_current_pid_tgid(void)
     struct task_struct *task = current();
     if (!task)
         return -22;
-    return (unsigned long long)task->tgid << 32 | (unsigned)task->%(beside)s;
+    return (unsigned long long)task->%(beside)s << 32 | (unsigned)task->pid;
+}
+int saved_name(void *task);
+int *place_of(int pid);
+extern int names_wanted;
+void tracing_record_taskinfo(struct task_struct *task, int flags)
+{
+    if (!(flags & 3) || !names_wanted)
+        return;
+    int done = !(flags & 1) || saved_name(task);
+    if (flags & 2) {
+        int *place = task->pid ? place_of(task->pid) : 0;
+        if (!place)
+            return;
+        *place = task->%(recorded)s;
+    }
+    if (done)
+        names_wanted = 0;
 }
 #define SLEEP(name, state)                                                                         \\
     long schedule_timeout_##name(long timeout)                                                     \\
@@ -76,7 +93,8 @@ IN_STACK = '"bic %0, sp, #8128"'
 
 def kernel(folder: Path, *, before: int = 0x218, between: int = 0x34, **changes: str) -> ReadCode:
     sizes = {"before": before, "between": between}
-    changes = {"current": IN_TPIDRURO, "next_pid": "pid", "beside": "pid"} | changes
+    changes = {"current": IN_TPIDRURO, "next_pid": "pid"} | changes
+    changes = {"beside": "tgid", "recorded": "tgid"} | changes
     (folder / "kernel.c").write_text(KERNEL % (sizes | changes))
     compiler = shutil.which("arm-linux-gnueabihf-gcc")
     assert compiler, "the tests need arm-linux-gnueabihf-gcc: run ci/setup"
@@ -100,9 +118,20 @@ def test_offsets_are_where_the_source_has_them(tmp_path: Path, before: int, betw
     }  # fmt: skip
 
 
-def test_a_kernel_that_tells_of_no_process_has_tasks_all_the_same(tmp_path: Path) -> None:
-    """Here the function returns something else beside the tgid."""
-    types = task_types(kernel(tmp_path, beside="prio"))
+@pytest.mark.parametrize("reads", [("pid", "tgid"), ("tgid", "pid")], ids=["ftrace", "BPF"])
+def test_one_function_that_reads_it_tells_where_the_process_is(
+    tmp_path: Path, reads: tuple[str, str]
+) -> None:
+    found = task_offsets(kernel(tmp_path, beside=reads[0], recorded=reads[1]))
+    assert found is not None
+    assert found["tgid"] == found["pid"] + 4
+
+
+@pytest.mark.parametrize("reads", [("prio", "tgid"), ("tgid", "prio")], ids=["BPF", "ftrace"])
+def test_a_kernel_that_contradicts_itself_has_tasks_without_processes(
+    tmp_path: Path, reads: tuple[str, str]
+) -> None:
+    types = task_types(kernel(tmp_path, beside=reads[0], recorded=reads[1]))
     assert types is not None
     task = types.pointer_to("struct task_struct").target
     assert set(task.members) == {"comm", "pid", "prio", "__state"}
