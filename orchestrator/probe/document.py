@@ -51,6 +51,7 @@ def place_document(place: Place) -> dict[str, Any]:
         "word": place.original[: place.size].hex(),
         "emulation": _class(place),
         "fetch": _fetches(wanted.fetches),
+        "current": wanted.current or None,
     }
 
 

@@ -20,6 +20,7 @@ from orchestrator.probe.guest import Guest
 
 _TASK_FACTS: Final = ("id", "priority", "state", "name")
 _SWITCH_FACTS: Final = ("id", "priority", "state", "delay", "name")
+_CURRENT: Final = ("task_id", "prev_id")
 _NEEDED_FACTS: Final = ("priority", "name")
 READY: Final = "ready"
 """Role of a place at which an RTOS tells which tasks could run, and name of what tells it."""
@@ -40,6 +41,7 @@ class Wanted:
         role: "switch" at the place where an RTOS changes tasks, "tick" where it counts time, "ready"
             where it tells which of them could run, "".
         fetches: In the order of the record's words.
+        current: Name of the fetch that is the number of the running task; "": none is.
     """
 
     config: ProbeConfig
@@ -49,6 +51,7 @@ class Wanted:
     thumb: bool
     role: str
     fetches: tuple[Fetch, ...]
+    current: str
 
 
 def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
@@ -84,6 +87,7 @@ def resolve(probe: ProbeConfig, guest: Guest) -> tuple[Wanted, ...]:
                 thumb=_is_odd(probe.place),
                 role=role,
                 fetches=fetches,
+                current=next((each.name for each in tasks if each.name in _CURRENT), ""),
             )
         )
     return tuple(out)

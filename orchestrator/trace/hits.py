@@ -19,7 +19,7 @@ def hit_events(
     *,
     source: int,
     next_id: Callable[[], int],
-    pid_at: Callable[[NDArray[np.uint64]], NDArray[np.int64]],
+    pid: NDArray[np.int64],
 ) -> Packed:
     """Packs the records of one probe.
 
@@ -28,7 +28,7 @@ def hit_events(
         probe: The probe.
         source: See `Packed`.
         next_id: Gives a number that no event has yet.
-        pid_at: The task that ran at some times.
+        pid: The task that ran at each hit.
     """
     names = _names(probe.fetched)
     fields = [
@@ -44,7 +44,7 @@ def hit_events(
         print_format=f'"{" ".join(shown)}", ' + ", ".join(f"REC->{each.name}" for each in fields),
     )
     time_ns = hits["time_ns"].astype(np.uint64)
-    values = {"common_pid": pid_at(time_ns), "ip": hits["pc"], "lr": hits["lr"]}
+    values = {"common_pid": pid, "ip": hits["pc"], "lr": hits["lr"]}
     values |= {name: each.values(hits) for name, each in names.items()}
     return pack(form, values, time_ns=time_ns, cpu=hits["cpu"], source=source)
 

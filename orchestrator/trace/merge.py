@@ -8,7 +8,8 @@ timelines: nothing of the host gets in.
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import UsageError
 from orchestrator.records import Kind
 from orchestrator.trace.clock import fit_instants
+from orchestrator.trace.current import pids_by_switches, pids_of_linux, tasks_of_hits
 from orchestrator.trace.hits import hit_events
 from orchestrator.trace.hypervisor import hypervisor_events
 from orchestrator.trace.linux import LinuxTrace, read_linux, read_rescued
@@ -311,12 +313,27 @@ class _Merge:
         source = self._source_of_vm[number]
         probes = [each for each in self._observed.probes.values() if each.vm == vm.name]
         self._add_switches(number, probes, source)
+        running = cache(partial(self._running, number))
         for probe in probes:
             hits = self._hits(probe)
             if not probe.is_event or not len(hits):
                 continue
-            pid_at = self._running(number, 0).pid_at
-            self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid_at=pid_at))
+            if vm.is_linux:
+                pid = pids_of_linux(hits, probe, running)
+            else:
+                pid = pids_by_switches(hits, running)
+            self._add(hit_events(hits, probe, source=source, next_id=self._next_id, pid=pid))
+        if vm.is_linux:
+            self._add_tasks(tasks_of_hits((each, self._hits(each)) for each in probes), source)
+
+    def _add_tasks(self, seen: Mapping[int, tuple[str, int | None]], source: int) -> None:
+        """Those of Linux that were not known, or of which only the number was."""
+        for pid, (comm, prio) in seen.items():
+            known = self._tasks.get(pid)
+            if known is None:
+                self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
+            elif known.comm == _NO_NAME:
+                self._tasks[pid] = replace(known, comm=comm, prio=prio)
 
     def _add_switches(self, number: int, probes: list[Probe], source: int) -> None:
         probe = next((each for each in probes if each.role == "switch"), None)
@@ -350,7 +367,9 @@ class _Merge:
             rows = np.flatnonzero(part.event == form.id)
             if len(rows):
                 return of_linux(self._payload[0], part.offset[rows], part.time_ns[rows], form)
-        return only(FIRST_PID + PIDS_PER_GUEST * (number + 1) - 1, self._vms[number].name)
+        pid, name = FIRST_PID + PIDS_PER_GUEST * (number + 1) - 1, self._vms[number].name
+        self._tasks[pid] = Task(pid=pid, comm=name, source=self._source_of_vm[number])
+        return only(pid, name)
 
     def _ready_sets(self, probes: list[Probe]) -> ReadySets:
         """What could run in an RTOS, wherever it was looked at."""
@@ -431,10 +450,6 @@ class _Merge:
         }
         form = self._sched_format("sched_switch", sched_switch_format)
         self._add(handovers(records, running, form, source=source))
-        for (number, _), tasks in running.items():
-            if not len(tasks.time_ns):
-                name, pid = self._vms[number].name, int(tasks.pid[0])
-                self._tasks[pid] = Task(pid=pid, comm=name, source=self._source_of_vm[number])
 
     def _add(self, packed: Packed) -> None:
         """Puts packed events behind the payload so far, core by core."""

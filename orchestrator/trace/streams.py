@@ -74,6 +74,7 @@ class Probe:
         place: The place as "function+offset".
         role: "switch": an RTOS changes tasks here; "ready": it tells which of them could run.
         fetched: What its records hold.
+        current: Name of the value that is the number of the running task; "": none is.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Probe:
     place: str
     role: str
     fetched: tuple[Fetched, ...]
+    current: str = ""
 
     @property
     def is_event(self) -> bool:
@@ -101,9 +103,17 @@ class Probe:
         Raises:
             StorageError: They hold no such value.
         """
+        return self.one(name).values(records)
+
+    def one(self, name: str) -> Fetched:
+        """One of the values.
+
+        Raises:
+            StorageError: Its records hold no such value.
+        """
         for each in self.fetched:
             if each.name == name:
-                return each.values(records)
+                return each
         raise StorageError(f"the records of probe {self.name} hold no {name!r}")
 
 
@@ -252,6 +262,7 @@ def _probe(each: Mapping[str, Any]) -> Probe:
         name=each["name"],
         place=each["label"],
         role=each["role"],
+        current=each.get("current") or "",
         fetched=tuple(
             Fetched(name=one["name"], type=one["type"], word=one["word"], bytes=one["bytes"])
             for one in each["fetch"]
