@@ -140,15 +140,18 @@ static void on_doorbell(unsigned int vcpu_index, void *opaque)
     wait_for_room(board_this_core(), 2); /* the record, and one that tells of loss */
 }
 
-void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size_t place_in_block,
-                    size_t count)
+void hyp_instrument_entry(plugin_insn *first, unsigned int core, size_t count)
 {
-    uint64_t in_vectors = qemu_plugin_insn_vaddr(insn) - board_read(core, BOARD_HVBAR);
+    uint64_t in_vectors = qemu_plugin_insn_vaddr(first) - board_read(core, BOARD_HVBAR);
 
-    if (place_in_block == 0 && in_vectors < VECTORS_BYTES) {
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_vector, PLUGIN_NO_REGS,
+    if (in_vectors < VECTORS_BYTES) {
+        qemu_plugin_register_vcpu_insn_exec_cb(first, on_vector, PLUGIN_NO_REGS,
                                                (void *)(uintptr_t)count);
     }
+}
+
+void hyp_instrument(plugin_insn *insn, struct code code)
+{
     if (decode_is_eret(code)) {
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_eret, PLUGIN_NO_REGS, NULL);
     } else if (decode_is_guest_switch(code)) {

@@ -26,11 +26,11 @@ void hyp_start(void);
 bool hyp_mode(uint32_t cpsr);
 
 /*
- * Have an instruction of the hypervisor call back if it is one that matters here. `place_in_block`
- * counts from 0, of `count`.
+ * Have the hypervisor's code call back where it matters here: a block of `count` instructions if it
+ * is a vector, and each instruction that leads out.
  */
-void hyp_instrument(plugin_insn *insn, struct code code, unsigned int core, size_t place_in_block,
-                    size_t count);
+void hyp_instrument_entry(plugin_insn *first, unsigned int core, size_t count);
+void hyp_instrument(plugin_insn *insn, struct code code);
 
 /* The guest that a core is in. */
 struct hyp_guest hyp_guest(unsigned int core);

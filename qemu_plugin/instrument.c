@@ -165,20 +165,39 @@ static struct code insn_code(const plugin_insn *insn, bool thumb)
     return decode_code(memory, bytes, thumb);
 }
 
+/*
+ * Most blocks are of no interest, and each is looked at: what their pages tell comes first, registers
+ * are read if need be, and instructions are gone through only where there is something among them.
+ */
 void instrument_block(const plugin_tb *tb)
 {
     size_t count = qemu_plugin_tb_n_insns(tb);
-    unsigned int core = board_this_core();
-    plugin_insn *last = qemu_plugin_tb_get_insn(tb, count - 1);
     uint64_t first_pa = insn_pa(qemu_plugin_tb_get_insn(tb, 0));
-    uint64_t last_pa = insn_pa(last);
-    uint32_t cpsr = (uint32_t)board_read(core, BOARD_CPSR);
-    bool thumb = (cpsr & CPSR_T) != 0;
-    bool hyp = hyp_mode(cpsr);
+    uint64_t last_pa = insn_pa(qemu_plugin_tb_get_insn(tb, count - 1));
     bool stop = is_stop_page(first_pa) || is_stop_page(last_pa);
-    bool ways = hyp && board_deterministic(); /* where guest time is host time nothing is counted */
     bool shadow = places_in_page(first_pa, CHANNEL_SHADOW) || places_in_page(last_pa, CHANNEL_SHADOW);
+    bool hvc = places_in_page(last_pa, CHANNEL_HVC); /* HVC ends a block */
+    bool ways = board_deterministic(); /* where guest time is host time nothing is counted */
+    unsigned int core;
+    uint32_t cpsr;
+    bool thumb;
+    bool hyp;
 
+    if (!stop && !shadow && !hvc && !ways) {
+        return;
+    }
+    core = board_this_core();
+    cpsr = (uint32_t)board_read(core, BOARD_CPSR);
+    thumb = (cpsr & CPSR_T) != 0;
+    hyp = hyp_mode(cpsr);
+    ways = ways && hyp;
+    hvc = hvc && !hyp;
+    if (!stop && !shadow && !hvc && !ways) {
+        return;
+    }
+    if (ways) {
+        hyp_instrument_entry(qemu_plugin_tb_get_insn(tb, 0), core, count);
+    }
     for (size_t i = ways || stop || shadow ? 0 : count - 1; i < count; i++) {
         plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint64_t pa = insn_pa(insn);
@@ -199,8 +218,8 @@ void instrument_block(const plugin_tb *tb)
             instrument_stops(insn, pa);
         }
         if (ways) {
-            hyp_instrument(insn, insn_code(insn, thumb), core, i, count);
-        } else if (i == count - 1 && !hyp) { /* HVC ends a block */
+            hyp_instrument(insn, insn_code(insn, thumb));
+        } else if (hvc && i == count - 1) {
             instrument_hvc(insn, pa, &form, insn_code(insn, thumb));
         }
     }

@@ -16,7 +16,7 @@ static struct place *by_id[IDS];
 static struct place *bucket[BUCKETS];
 /* Live places by mode in each class of pages: a filter for the translation of blocks. */
 static uint32_t in_pages[2][BUCKETS];
-static uint32_t live_places;
+static uint32_t live_places[2];
 
 /* Fibonacci hashing: the neighbours that code addresses are go to different buckets. */
 static uint32_t hash(uint64_t value)
@@ -84,7 +84,7 @@ int places_add(const struct channel_probe *spec, const struct trace_op *program)
     place->next = *bucket_of(spec->pa);
     *bucket_of(spec->pa) = place;
     (*page_of(spec->pa, spec->mode))++;
-    live_places++;
+    live_places[spec->mode]++;
     place->live = true;
     return 0;
 }
@@ -103,7 +103,7 @@ int places_remove(uint32_t id)
     }
     *at = place->next;
     (*page_of(place->spec.pa, place->spec.mode))--;
-    live_places--;
+    live_places[place->spec.mode]--;
     place->live = false;
     return 0;
 }
@@ -115,12 +115,12 @@ struct place *places_find(uint32_t id)
 
 bool places_any(void)
 {
-    return live_places != 0;
+    return live_places[CHANNEL_HVC] + live_places[CHANNEL_SHADOW] != 0;
 }
 
 bool places_in_page(uint64_t pa, enum channel_mode mode)
 {
-    return *page_of(pa, mode) != 0;
+    return live_places[mode] != 0 && *page_of(pa, mode) != 0;
 }
 
 static struct place *first_like(struct place *place, uint64_t pa, enum channel_mode mode)
