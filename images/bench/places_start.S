@@ -82,4 +82,17 @@ call:
     place   place_8, mov.w r3, #0x10000
     .thumb_func
     place   place_9, add.w r3, r0, r1, lsl #2
+
+    .ltorg
+    /* Nobody comes here: for probes that are never hit. */
+    .arm
+    .balign 4
+    .global never
+    .type   never, %function
+never:
+    .rept   1000
+    add     r3, r3, #1
+    .endr
+    bx      lr
+    .size   never, . - never
     .section .note.GNU-stack, "", %progbits

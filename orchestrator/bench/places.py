@@ -18,7 +18,7 @@ _TOML: Final = """
 [machine]
 cores = {cores}
 [clock]
-quantum = "50us"
+quantum = "{quantum}"
 [vm.probed]
 type = "elf"
 image = "{elf}"
@@ -37,9 +37,9 @@ def places_symbols() -> dict[str, int]:
     return {name: value for name, _, value in elf_symbols(places_elf())}
 
 
-def places_toml(cores: int) -> str:
+def places_toml(cores: int, *, quantum: str = "50us") -> str:
     """A config with the guest as its one VM, a vCPU on each of one or two cores."""
-    return _TOML.format(cores=cores, elf=places_elf(), pin=list(range(cores)))
+    return _TOML.format(cores=cores, quantum=quantum, elf=places_elf(), pin=list(range(cores)))
 
 
 async def run_to_first_call(board: Board, rounds: int) -> None:

@@ -8,13 +8,11 @@ A figure is one function that returns what is printed; to add one, write it and 
 """
 
 import asyncio
-import enum
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,27 +24,23 @@ from numpy.typing import NDArray
 from orchestrator import config
 from orchestrator.bench.board import (
     Board,
-    Prepared,
     elf_symbols,
-    machine_of,
     open_board,
-    prepare,
 )
 from orchestrator.bench.class_table import ClassTable
 from orchestrator.bench.classes import class_costs, mean_cost
 from orchestrator.bench.gdb import gdb_rate
+from orchestrator.bench.idle import idle_plugin
 from orchestrator.bench.places import (
     PLACES,
     places_symbols,
     places_toml,
     run_to_first_call,
-    set_rounds,
 )
 from orchestrator.bench.printed import Figure, Result, print_figures
-from orchestrator.errors import CheckFailed, PhaseTimeout
+from orchestrator.errors import CheckFailed
 from orchestrator.images import sources
-from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
-from orchestrator.machine.private_dir import private_dir
+from orchestrator.machine.channel import PluginProbe, ProbeMode
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.program import assemble
@@ -55,10 +49,6 @@ from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA
 
 _RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
 _HIT_MOST: Final = 120
-_IDLE_RUNS: Final = 7
-_IDLE_MOST: Final = 1.03
-_BOOT_S: Final = 120.0
-_IDLE_ROUNDS: Final = 10_000_000
 _STREAM_ROUNDS: Final = 150_000
 _RTOS: Final = """
 [machine]
@@ -68,22 +58,6 @@ type = "elf"
 ram = "16M"
 pin = [0]
 """
-_LINUX: Final = """
-[machine]
-cores = 1
-[vm.linux]
-type = "linux"
-ram = "256M"
-pin = [0]
-"""
-
-
-class Loaded(enum.Enum):
-    """What QEMU has to carry."""
-
-    NOT = "no plugin"
-    IDLE = "the plugin, nothing to watch"
-    WATCHES = "the plugin looks at all code as it is translated, and nothing is hit"
 
 
 @contextmanager
@@ -238,93 +212,6 @@ def shadow_cost() -> list[Figure]:
             unit="instructions",
             most=0,
         )
-    ]
-
-
-async def _boot_s(how: Loaded) -> float:
-    """QEMU's processor time from its start until Linux is ready."""
-    with _folder() as folder, private_dir() as sockets:
-        made = prepare(folder, sockets, _LINUX, plugin=how is not Loaded.NOT)
-        log = made.paths.console_logs["linux"]
-        async with machine_of(made, folder) as machine:
-            await machine.start(timeout_s=30)
-            await _watch(made, how)
-            await machine.cont()
-            return await asyncio.to_thread(_until_ready_s, machine.pid, log)
-
-
-def _until_ready_s(pid: int, log: Path) -> float:
-    deadline_s = time.monotonic() + _BOOT_S
-    while b"orchestrate: ready" not in log.read_bytes():
-        if time.monotonic() > deadline_s:
-            raise PhaseTimeout(f"Linux was not ready within {_BOOT_S:g} s")
-        time.sleep(0.01)
-    return _processor_s(pid)
-
-
-def _processor_s(pid: int) -> float:
-    """What a running process has used, to the nanosecond: Linux's clock id of it (clock_getcpuclockid)."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-async def _watch(made: Prepared, how: Loaded) -> None:
-    if how is Loaded.WATCHES and made.paths.channel is not None:
-        async with await PluginChannel.connect(made.paths.channel) as channel:
-            await channel.count()
-
-
-async def _work_s(how: Loaded) -> float:
-    """QEMU's processor time for a guest that works for some seconds and switches itself off."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with _folder() as folder, private_dir() as sockets:
-        made = prepare(folder, sockets, places_toml(1), plugin=how is not Loaded.NOT)
-        async with machine_of(made, folder) as machine:
-            await machine.start(timeout_s=30)
-            set_rounds(made.layout, machine.pid, _IDLE_ROUNDS)
-            await _watch(made, how)
-            await machine.cont()
-            # Its last event; whether QEMU then ends or waits for somebody is all the same.
-            async with aclosing(machine.events()) as events:
-                async for event in events:
-                    if event["event"] == "SHUTDOWN":
-                        break
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _ratios(run: Callable[[Loaded], Coroutine[Any, Any, float]]) -> tuple[float, float, float]:
-    """Median time without the plugin, and the medians of the ratios of runs with it to their neighbour.
-
-    The runs take turns, because a host has faster and slower minutes.
-    """
-    rounds = [[asyncio.run(run(how)) for how in Loaded] for _ in range(_IDLE_RUNS)]
-    without, loaded, watches = np.array(rounds).T
-    return (
-        float(np.median(without)),
-        float(np.median(loaded / without)),
-        float(np.median(watches / without)),
-    )
-
-
-def idle_plugin() -> list[Figure]:
-    """The plugin with channel and rings but without a probe, against QEMU without it."""
-    work_s, work, watched_work = _ratios(_work_s)
-    boot_s, boot, watched_boot = _ratios(_boot_s)
-    return [
-        Figure(
-            name=f"host time of {work_s:.1f} s of work, plugin loaded to not loaded",
-            value=work,
-            unit="x",
-            most=_IDLE_MOST,
-        ),
-        Figure(name="  and watching", value=watched_work, unit="x", most=_IDLE_MOST),
-        Figure(
-            name=f"  of a boot of Linux ({boot_s:.1f} s), most of which is translating code",
-            value=boot,
-            unit="x",
-            most=_IDLE_MOST,
-        ),
-        Figure(name="  and watching from the start", value=watched_boot, unit="x"),
     ]
 
 

@@ -73,6 +73,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "bench": Part(directory="images/bench", artefact="bench.elf", tools=_CROSS_TOOLS),
         "linux": Part(directory="images/linux", artefact="", tools=_CROSS_TOOLS),
         "plugin": Part(directory="qemu_plugin", artefact="liborchestrate.so", tools=_HOST_TOOLS),
+        "floor": Part(directory="qemu_plugin/floor", artefact="libfloor.so", tools=_HOST_TOOLS),
     }
 )
 

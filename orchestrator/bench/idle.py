@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""What the plugin costs the host while nothing happens: QEMU with it against QEMU without it.
+
+Both sides execute the same instructions: the guests' last time stamps, which count them, are compared.
+A figure is a ratio of QEMU's processor times, each the least of some rounds in which every state has
+its turn: whatever else a host does only ever adds to it. Counters of the host's instructions would be
+better still, but few virtual machines have them.
+
+On two cores QEMU without the plugin has slices of its own: as long as the next timer is away, hence
+mostly whole seconds. So the figure has the price of the plugin's short slices in it, as far as a
+guest pays it that goes the same ways again and again; docs/qemu.md has that of new ways.
+"""
+
+import asyncio
+import enum
+import re
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from orchestrator.bench.board import Board, Prepared, machine_of, prepare
+from orchestrator.bench.places import places_symbols, places_toml, run_to_first_call, set_rounds
+from orchestrator.bench.printed import Figure
+from orchestrator.errors import CheckFailed, MachineError, PhaseTimeout
+from orchestrator.images import sources
+from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
+from orchestrator.machine.command import HYPERVISOR_CONSOLE
+from orchestrator.machine.private_dir import private_dir
+from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.ram import GuestRam
+
+_RUNS: Final = 5
+_MOST: Final = 1.03
+_SAME_WORK: Final = 0.001
+"""The share of the guest time by which runs may differ: one core waits for the other at the end."""
+_START_S: Final = 30.0
+_RUN_S: Final = 120.0
+_QUANTUM: Final = "20us"
+"""The one of a config that names none."""
+_ROUNDS: Final = 3_000_000
+_WORD_BYTES: Final = 4
+_POLL_S: Final = 0.002
+_READY: Final = b"orchestrate: ready"
+_STAMP: Final = re.compile(rb"^\[ *([0-9]+)\.([0-9]{6})\] ", re.MULTILINE)
+_LINUX: Final = """
+[machine]
+cores = 1
+[vm.linux]
+type = "linux"
+ram = "256M"
+pin = [0]
+"""
+
+
+class Carries(enum.Enum):
+    """What QEMU has to carry."""
+
+    NOTHING = "no plugin"
+    FLOOR = "a plugin that is shown all code and does nothing"
+    LOADED = "the plugin, nothing to watch"
+    WATCHES = "the plugin looks at all code as it is translated, and nothing is hit"
+    TWO = "2 probes that are never hit"
+    THOUSAND = "1000 probes that are never hit"
+
+
+_PROBES: Final = {Carries.TWO: 2, Carries.THOUSAND: 1000}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """One run.
+
+    Attributes:
+        processor_s: What QEMU used while the guests ran.
+        guest_us: Guest time of the last line that the log has with its time.
+    """
+
+    processor_s: float
+    guest_us: int
+
+
+async def _work(carries: Carries, cores: int) -> Spent:
+    """A bare-metal guest calls functions, on one or two cores at once, and switches the board off."""
+    rounds = _ROUNDS // cores
+    async with _prepared(places_toml(cores, quantum=_QUANTUM), carries) as (made, machine):
+        set_rounds(made.layout, machine.pid, rounds)
+        async with _watching(made, machine, carries, rounds) as way_s:
+            began_s = _processor_s(machine.pid)
+            await machine.cont()
+            await asyncio.wait_for(_switched_off(machine), _RUN_S)
+            spent_s = way_s + _processor_s(machine.pid) - began_s
+        return Spent(processor_s=spent_s, guest_us=_last_us(made, HYPERVISOR_CONSOLE))
+
+
+async def _boot(carries: Carries) -> Spent:
+    """Linux, until init is there."""
+    async with _prepared(_LINUX, carries) as (made, machine), _watching(made, machine, carries, 0):
+        log = made.paths.console_logs["linux"]
+        began_s = _processor_s(machine.pid)
+        await machine.cont()
+        await asyncio.to_thread(_wait_until_ready, log)
+        spent_s = _processor_s(machine.pid) - began_s
+        return Spent(processor_s=spent_s, guest_us=_last_us(made, "linux"))
+
+
+def _wait_until_ready(log: Path) -> None:
+    deadline_s = time.monotonic() + _RUN_S
+    while _READY not in log.read_bytes():
+        if time.monotonic() > deadline_s:
+            raise PhaseTimeout(f"Linux was not ready within {_RUN_S:g} s")
+        time.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def _prepared(toml: str, carries: Carries) -> AsyncIterator[tuple[Prepared, QemuMachine]]:
+    """A board that stands before its first instruction."""
+    has_plugin = carries not in {Carries.NOTHING, Carries.FLOOR}
+    with tempfile.TemporaryDirectory(prefix="orchestrate-bench-") as name, private_dir() as sockets:
+        folder = Path(name)
+        made = prepare(folder, sockets, toml, plugin=has_plugin)
+        options = [] if has_plugin else ["-no-shutdown"]  # which the plugin's have anyway
+        if carries is Carries.FLOOR:
+            options += ["-plugin", f"file={sources.build('floor')}"]
+        async with machine_of(made, folder, *options) as machine:
+            await machine.start(timeout_s=_START_S)
+            yield made, machine
+
+
+def _last_us(made: Prepared, console: str) -> int:
+    stamps = _STAMP.findall(made.paths.console_logs[console].read_bytes())
+    if not stamps:
+        raise CheckFailed(f"the log of {console} has no times")
+    return int(b"".join(stamps[-1]))
+
+
+def _processor_s(pid: int) -> float:
+    """What a running process has used: Linux's clock id of it (clock_getcpuclockid)."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+async def _switched_off(machine: QemuMachine) -> None:
+    async with aclosing(machine.events()) as events:
+        async for event in events:
+            if event["event"] == "SHUTDOWN":
+                return
+    raise machine.death()
+
+
+@asynccontextmanager
+async def _watching(
+    made: Prepared, machine: QemuMachine, carries: Carries, rounds: int
+) -> AsyncIterator[float]:
+    """Asks for what shall be watched, and looks afterwards whether a probe was hit after all.
+
+    Yields:
+        Processor time in seconds of what the guest had to do before probes could be placed.
+    """
+    if carries is Carries.WATCHES:
+        async with await PluginChannel.connect(_channel(made)) as channel:
+            await channel.count()
+    if carries not in _PROBES:
+        yield 0.0
+        return
+    with GuestRam.of_process(machine.pid) as ram:
+        async with await PluginChannel.connect(_channel(made)) as channel:
+            board = Board(
+                layout=made.layout, machine=machine, channel=channel, ram=ram, paths=made.paths
+            )
+            began_s = _processor_s(machine.pid)
+            await run_to_first_call(board, rounds)
+            way_s = _processor_s(machine.pid) - began_s
+            await _place(board, _PROBES[carries])
+            yield way_s
+            for probe_id in range(1, _PROBES[carries] + 1):
+                if (await channel.probe_counts(probe_id)).hits:
+                    raise CheckFailed(f"probe {probe_id} was hit, where no code runs")
+
+
+def _channel(made: Prepared) -> Path:
+    if made.paths.channel is None:
+        raise MachineError("the board has no plugin")
+    return made.paths.channel
+
+
+async def _place(board: Board, count: int) -> None:
+    """Probes of both modes in turn, in code of the guest that nobody executes."""
+    never = places_symbols()["never"]
+    for number in range(count):
+        va = never + number * _WORD_BYTES
+        mode = ProbeMode.SHADOW if number % 2 else ProbeMode.HVC
+        probe = PluginProbe(id=number + 1, mode=mode, vm=0, va=va, pa=board.pa(0, va))
+        if mode is ProbeMode.HVC:
+            await board.place_hvc(probe)
+        else:
+            await board.channel.add_probe(probe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """Runs of several states, taken in turns.
+
+    Attributes:
+        spent: By state, a `Spent` for each round.
+    """
+
+    spent: dict[Carries, list[Spent]]
+
+    def ratio(self, carries: Carries, to: Carries = Carries.NOTHING) -> float:
+        """Processor time of one state to that of another."""
+        return self._least_s(carries) / self._least_s(to)
+
+    @property
+    def work(self) -> str:
+        """What is carried out on both sides."""
+        million = self.spent[Carries.NOTHING][0].guest_us / 1000
+        return f"{million:.0f} M instructions, {self._least_s(Carries.NOTHING):.1f} s"
+
+    def _least_s(self, carries: Carries) -> float:
+        return min(each.processor_s for each in self.spent[carries])
+
+
+def in_turns(
+    states: Sequence[Carries], run: Callable[[Carries], Coroutine[Any, Any, Spent]]
+) -> Rounds:
+    """Some rounds of all states.
+
+    Args:
+        states: The first is what the others' work is compared with.
+        run: One run of a state.
+
+    Raises:
+        CheckFailed: They did not do the same work.
+    """
+    spent: dict[Carries, list[Spent]] = {state: [] for state in states}
+    for _ in range(_RUNS):
+        for state in states:
+            spent[state].append(asyncio.run(run(state)))
+    guest_us = spent[states[0]][0].guest_us
+    for state, runs in spent.items():
+        for each in runs:
+            if abs(each.guest_us - guest_us) > _SAME_WORK * guest_us:
+                raise CheckFailed(
+                    f"with {state.value} the guests ended at {each.guest_us} us, "
+                    f"with {states[0].value} at {guest_us} us: that is not the same work"
+                )
+    return Rounds(spent=spent)
+
+
+def _never_hit(rounds: Rounds, state: Carries) -> Figure:
+    return Figure(
+        name=f"  and {state.value}, hvc and shadow", value=rounds.ratio(state), unit="x", most=_MOST
+    )
+
+
+def idle_plugin() -> list[Figure]:
+    """The plugin with channel and rings and without a hit, against QEMU without it."""
+    states = [Carries.NOTHING, Carries.LOADED, Carries.WATCHES, Carries.TWO, Carries.THOUSAND]
+    one = in_turns(states, lambda state: _work(state, 1))
+    states = [Carries.NOTHING, Carries.LOADED, Carries.THOUSAND]
+    two = in_turns(states, lambda state: _work(state, 2))
+    boot = in_turns(
+        [Carries.NOTHING, Carries.FLOOR, Carries.LOADED, Carries.WATCHES],
+        _boot,
+    )
+    return [
+        Figure(
+            name=f"host time of work on one core ({one.work}), plugin loaded to not loaded",
+            value=one.ratio(Carries.LOADED),
+            unit="x",
+            most=_MOST,
+        ),
+        Figure(name="  and watching", value=one.ratio(Carries.WATCHES), unit="x", most=_MOST),
+        _never_hit(one, Carries.TWO),
+        _never_hit(one, Carries.THOUSAND),
+        Figure(
+            name=f"the same on two cores at once ({two.work}), slices of {_QUANTUM} to none",
+            value=two.ratio(Carries.LOADED),
+            unit="x",
+            most=_MOST,
+        ),
+        _never_hit(two, Carries.THOUSAND),
+        Figure(
+            name=f"a boot of Linux ({boot.work}), most of which is translating code",
+            value=boot.ratio(Carries.LOADED),
+            unit="x",
+            most=_MOST,
+        ),
+        Figure(
+            name=f"  {Carries.FLOOR.value}: QEMU's own part of watching",
+            value=boot.ratio(Carries.FLOOR),
+            unit="x",
+        ),
+        Figure(
+            name="  watching from the start, to not loaded",
+            value=boot.ratio(Carries.WATCHES),
+            unit="x",
+        ),
+        Figure(
+            name="  watching from the start, to that plugin",
+            value=boot.ratio(Carries.WATCHES, to=Carries.FLOOR),
+            unit="x",
+            most=_MOST,
+        ),
+    ]
