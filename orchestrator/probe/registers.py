@@ -22,6 +22,8 @@ _FIELDS: Final = ("SCTLR", "TTBCR", "TTBR0", "TTBR1", "DACR")
 _MODE: Final = 0x1F
 _HYP: Final = 0x1A
 _VM: Final = 1  # HCR.VM
+_WFI: Final = 0x0320_F003  # A32, without its condition
+_WORD_BYTES: Final = 4
 
 
 class Cores(Protocol):
@@ -61,6 +63,18 @@ class HypervisorMemory:
     def __init__(self, elf: Path, read: ReadPhysical) -> None:
         self._elf = elf
         self._read = read
+
+    @cached_property
+    def idle_vas(self) -> frozenset[int]:
+        """Where a core stands that waits for a vCPU to run: behind each WFI of `schedule`."""
+        symbols = read_symbols(self._elf)
+        function = symbols.find("schedule")
+        found = set()
+        for va in range(function.va, symbols.end_of(function), _WORD_BYTES):
+            word = int.from_bytes(self._read(va, _WORD_BYTES), "little")
+            if word & 0x0FFF_FFFF == _WFI:
+                found.add(va + _WORD_BYTES)
+        return frozenset(found)
 
     @cached_property
     def _vms(self) -> tuple[int, CType]:
@@ -148,9 +162,18 @@ class VcpuReader:
         return next((each.registers for each in vcpus if each.registers.stage1), vcpus[0].registers)
 
     async def in_hypervisor(self) -> tuple[int, ...]:
-        """The cores that are in Hyp mode at this instant."""
-        modes = [await self._cores.read_register(cpu, "cpsr") for cpu in range(self._cores.cores)]
-        return tuple(cpu for cpu, cpsr in enumerate(modes) if cpsr & _MODE == _HYP)
+        """The cores that are in Hyp mode at this instant, without those that only wait there.
+
+        A core that has nothing to run waits in Hyp mode; whatever had trapped there is done.
+        """
+        found = []
+        for cpu in range(self._cores.cores):
+            if await self._cores.read_register(cpu, "cpsr") & _MODE != _HYP:
+                continue
+            pc = await self._cores.read_register(cpu, "pc")
+            if self._hypervisor is None or pc not in self._hypervisor.idle_vas:
+                found.append(cpu)
+        return tuple(found)
 
     async def _live(self, core: int) -> Registers:
         names = (*_FIELDS, "HCR", "VTCR", "VTTBR") if self._virtualized else _FIELDS
