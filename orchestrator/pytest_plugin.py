@@ -86,7 +86,7 @@ class Run:
         Raises:
             OrchestrateError: Nothing was recorded.
         """
-        from orchestrator.trace.merge import merge_run
+        from orchestrator.trace.run import merge_run
 
         return merge_run(self.path)
 

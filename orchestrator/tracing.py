@@ -25,7 +25,7 @@ from orchestrator.probe.spec import possible
 from orchestrator.rundir import RunDir
 from orchestrator.trace.live import LiveText
 from orchestrator.trace.memory import PAGES_FOLDER
-from orchestrator.trace.merge import (
+from orchestrator.trace.run import (
     REFERENCE_FOLDER,
     STREAMS_FOLDER,
     linux_of_run,

@@ -24,7 +24,7 @@ from orchestrator.errors import StorageError, UsageError
 from orchestrator.records import RECORD, RING_HEADER_BYTES
 from orchestrator.rundir import RUN_JSON, default_root, storage_errors
 from orchestrator.trace.memory import PAGES_FOLDER
-from orchestrator.trace.merge import LINUX_FOLDER, STREAMS_FOLDER, merge_run
+from orchestrator.trace.run import LINUX_FOLDER, STREAMS_FOLDER, merge_run
 
 STREAM_SUFFIX: Final = ".rec"
 _LOG_SUFFIX: Final = ".log"

@@ -71,6 +71,6 @@ def _write(run_dir: Path, names: list[str], out: Path | None) -> None:
 
 
 def _load(run_dir: Path) -> "Timeline":
-    from orchestrator.trace.merge import merge_run
+    from orchestrator.trace.run import merge_run
 
     return merge_run(run_dir)

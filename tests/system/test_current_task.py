@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import cli
 from orchestrator.machine.rings import read_stream
-from orchestrator.trace.merge import merge_run
+from orchestrator.trace.run import merge_run
 from orchestrator.trace.streams import read_probes
 
 pytestmark = pytest.mark.system

@@ -14,7 +14,7 @@ from orchestrator import config, session
 from orchestrator.config.probes import parse_probe
 from orchestrator.export.columns import column
 from orchestrator.options import BootOptions
-from orchestrator.trace.merge import merge_run
+from orchestrator.trace.run import merge_run
 
 pytestmark = pytest.mark.system
 

@@ -8,7 +8,7 @@ from timelines import dual_timeline
 
 from orchestrator import cli
 from orchestrator.export import FORMATS
-from orchestrator.trace import merge
+from orchestrator.trace import run
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory whose timeline is one of the tests'; reading real ones is the merge's business."""
     path = tmp_path / "run"
     path.mkdir()
-    monkeypatch.setattr(merge, "merge_run", lambda run: dual_timeline(2) if run == path else None)
+    monkeypatch.setattr(run, "merge_run", lambda each: dual_timeline(2) if each == path else None)
     return path
 
 

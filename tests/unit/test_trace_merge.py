@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.errors import CheckFailed, StorageError, UsageError
 from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
-from orchestrator.trace.merge import Vm, merge, merge_run
+from orchestrator.trace.merge import Vm, merge
+from orchestrator.trace.run import merge_run
 from orchestrator.trace.streams import read_stream, read_streams
 
 if TYPE_CHECKING:

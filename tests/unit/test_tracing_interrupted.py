@@ -10,7 +10,7 @@ from orchestrator.errors import GuestError, Interrupted, OrchestrateError
 from orchestrator.options import BootOptions
 from orchestrator.terminal import TextReporter
 from orchestrator.trace.memory import PAGES_FOLDER
-from orchestrator.trace.merge import STREAMS_FOLDER
+from orchestrator.trace.run import STREAMS_FOLDER
 
 DUAL = Path(__file__).parents[2] / "dual.toml"
 
