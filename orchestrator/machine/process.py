@@ -216,9 +216,10 @@ class QemuMachine:
         if process is None or self.state is MachineState.ENDED:
             return
         if process.returncode is None and self.state is not MachineState.NEW:
-            with contextlib.suppress(MachineError, TimeoutError):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_QUIT_S):
-                    await self._execute("quit")
+                    await self.quit()
+                    # Also when it goes by itself: kill() would collect its exit code, unseen by wait().
                     await process.wait()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
