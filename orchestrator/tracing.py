@@ -120,12 +120,12 @@ def _live_linux(config: Config, reporter: Reporter, show: Callable[[str], None])
         # Another boot's clock would be wrong by milliseconds.
         reporter.note("--live shows no events of Linux in real time; the finished trace has them")
         return None
-    reporter.note("booting once before, for what Linux's events mean and for its clock")
+    reporter.note("running once before, for what Linux's events mean and for its clock")
     with tempfile.TemporaryDirectory(prefix="orchestrate-") as name:
         run = Path(name) / REFERENCE_FOLDER
         session.boot(
             dataclasses.replace(config, probes=()),
-            BootOptions(out=run, command=("true",), ftrace=True),
+            BootOptions(out=run, command=("true",), ftrace=True, saved_start=True),
             reporter,
         )
         like = linux_of_run(run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ctrl-C ends a traced run at once; only a guest that died by itself is worth a second boot."""
+"""What a traced run boots besides itself: before a live one, and after one that died; never after Ctrl-C."""
 
 from pathlib import Path
 
@@ -37,3 +37,24 @@ def test_an_interrupted_run_is_not_booted_again(
             formats=["text"],
         )
     assert len(calls) == boots
+
+
+def test_the_run_before_a_live_one_goes_on_from_a_saved_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def boot(_config: object, options: BootOptions, _reporter: object) -> None:
+        asked.append(options.saved_start)
+        raise Interrupted
+
+    monkeypatch.setattr(session, "boot", boot)
+    with pytest.raises(Interrupted):
+        tracing.trace(
+            config.load(DUAL),
+            BootOptions(out=tmp_path / "run"),
+            TextReporter(show_consoles=False),
+            formats=["text"],
+            live=[].append,
+        )
+    assert asked == [True]
