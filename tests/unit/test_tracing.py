@@ -55,6 +55,6 @@ def test_the_run_before_a_live_one_goes_on_from_a_saved_start(
             BootOptions(out=tmp_path / "run"),
             TextReporter(show_consoles=False),
             formats=["text"],
-            live=[].append,
+            live=print,
         )
     assert asked == [True]
