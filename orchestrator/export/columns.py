@@ -113,15 +113,10 @@ def processes(timeline: Timeline, pids: NDArray[Any]) -> NDArray[np.int32]:
         timeline: Where the threads are.
         pids: Their numbers.
     """
-    unique, where = np.unique(pids, return_inverse=True)
-    return np.array([_process(timeline, pid) for pid in unique.tolist()], np.int32)[where]
-
-
-def _process(timeline: Timeline, pid: int) -> int:
-    task = timeline.tasks.get(pid)
-    if pid == 0 or task is None or task.tgid is None:
-        return 0 if pid == 0 else UNKNOWN_PROCESS
-    return task.tgid
+    known = {pid: task.tgid for pid, task in timeline.tasks.items() if task.tgid is not None}
+    threads, of = np.array(sorted((known | {0: 0}).items()), np.int32).T
+    at = np.minimum(np.searchsorted(threads, pids), len(threads) - 1)
+    return np.where(threads[at] == pids, of[at], np.int32(UNKNOWN_PROCESS))
 
 
 def kernel_strings(timeline: Timeline) -> dict[int, str]:

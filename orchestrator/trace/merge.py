@@ -22,7 +22,7 @@ from orchestrator.trace.hypervisor import hypervisor_events
 from orchestrator.trace.linux import LinuxTrace
 from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
 from orchestrator.trace.pack import Packed
-from orchestrator.trace.processes import with_births
+from orchestrator.trace.processes import NOT_KNOWN, Process, with_births
 from orchestrator.trace.rtos import (
     FIRST_PID,
     PIDS_PER_GUEST,
@@ -35,13 +35,12 @@ from orchestrator.trace.rtos import (
 )
 from orchestrator.trace.shared import Running, handovers, of_linux, of_switches, only
 from orchestrator.trace.streams import CLOCK_PLACE, READY, Observed, Probe, until
+from orchestrator.trace.tasks import NO_NAME, linux_tasks
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
 from orchestrator.trace.wakeups import ReadySets, wakeup_events, with_dead
 
 _COUNTER: Final = ClockFit(clock="counter")
 _FIT_EVENTS: Final = 200
-_NO_NAME: Final = "<...>"
-"""As ftrace calls a task that it knows only the number of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +105,7 @@ class _Merge:
         self._source_of_vm: dict[int, int] = {}
         self._formats: dict[int, EventFormat] = {}
         self._tasks: dict[int, Task] = {}
+        self._processes: dict[int, Mapping[int, Process]] = {}
         self._parts: list[_Part] = []
         self._payload: list[NDArray[np.uint8]] = []
         self._payload_bytes = 0
@@ -167,17 +167,10 @@ class _Merge:
             self._parts.append(part)
             self._check_linux(part, number, cpu, fit)
             self._linux_parts[number, cpu] = part
-        seen = self._linux_tasks()
         births = [p for p in self._observed.probes.values() if p.vm == vm.name and p.is_birth]
         processes = with_births(linux.processes, ((each, self._hits(each)) for each in births))
-        born = processes.keys() - linux.processes.keys()
-        for pid in {*linux.comms, *seen, *born} - {0}:
-            comm, prio = seen.get(pid, (_NO_NAME, None))
-            comm = linux.comms.get(pid, comm)
-            tgid, ppid = processes.get(pid, (None, None))
-            self._tasks[pid] = Task(
-                pid=pid, comm=comm, source=source, prio=prio, tgid=tgid, ppid=ppid
-            )
+        self._processes[source] = processes
+        self._tasks |= linux_tasks(linux, processes, source=source)
 
     def _sharpened(self, linux: LinuxTrace) -> ClockFit:
         ids = [p.id for p in self._observed.probes.values() if p.place == CLOCK_PLACE]
@@ -191,29 +184,6 @@ class _Merge:
             about < int(instants[-1]) - 2 * linux.fit.residual_ns
         )
         return fit_instants(linux.fit, clock_ns=clock[covered][:_FIT_EVENTS], instants_ns=instants)
-
-    def _linux_tasks(self) -> dict[int, tuple[str, int | None]]:
-        """Name and priority that each task had when it last got a CPU."""
-        form = next((f for f in self._formats.values() if f.name == "sched_switch"), None)
-        found: dict[int, tuple[str, int | None]] = {}
-        if form is None:
-            return found
-        raw = self._payload[0]
-        names = form.field("next_comm")
-        for part in self._parts:
-            at = part.offset[part.event == form.id].astype(np.int64)
-            pids, prios = (
-                raw.view("<i4")[(at + form.field(name).offset) // 4]
-                for name in ("next_pid", "next_prio")
-            )
-            pid, last = np.unique(pids[::-1], return_index=True)
-            rows = len(at) - 1 - last
-            comms = raw[at[rows, None] + names.offset + np.arange(names.bytes)]
-            found |= {
-                int(one): (bytes(comm).partition(b"\0")[0].decode(errors="replace"), int(prio))
-                for one, comm, prio in zip(pid, comms, prios[rows], strict=True)
-            }
-        return found
 
     def _check_linux(self, part: _Part, number: int, vcpu: int, fit: ClockFit) -> None:
         records = self._observed.hypervisor
@@ -265,11 +235,15 @@ class _Merge:
 
     def _add_tasks(self, seen: Mapping[int, tuple[str, int | None]], source: int) -> None:
         """Those of Linux that were not known, or of which only the number was."""
+        processes = self._processes.get(source, {})
         for pid, (comm, prio) in seen.items():
             known = self._tasks.get(pid)
             if known is None:
-                self._tasks[pid] = Task(pid=pid, comm=comm, source=source, prio=prio)
-            elif known.comm == _NO_NAME:
+                tgid, ppid = processes.get(pid, NOT_KNOWN)
+                self._tasks[pid] = Task(
+                    pid=pid, comm=comm, source=source, prio=prio, tgid=tgid, ppid=ppid
+                )
+            elif known.comm == NO_NAME:
                 self._tasks[pid] = replace(known, comm=comm, prio=prio)
 
     def _add_switches(self, number: int, probes: list[Probe], source: int) -> None:

@@ -8,14 +8,16 @@ probe where the kernel wakes a new task, which takes the guest no instruction.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.trace.streams import BIRTH, Probe
 
-_FIELDS = 3
+_FIELDS: Final = 3
+NOT_KNOWN: Final = (None, None)
+"""tgid and ppid of a thread of which they are not known."""
 
 
 class Process(NamedTuple):

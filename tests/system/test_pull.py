@@ -12,6 +12,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tracecmd import HOST_LIMIT_S, switches, traced
 
@@ -45,7 +46,7 @@ def test_a_linux_that_has_panicked_is_read_out_of_its_memory(tmp_path: Path) -> 
     """Its last moments are in trace.dat, with the RTOS's, on a clock that the run itself proves."""
     (tmp_path / "test.toml").write_text(CONFIG.format(instance="own"))
     crash = "context1 20 > /dev/null; sleep 0.11; echo c > /proc/sysrq-trigger"
-    run = traced(tmp_path, "-f", "trace.dat", command=("sh", "-c", crash), code=4)
+    run = traced(tmp_path, "-f", "trace.dat,parquet", command=("sh", "-c", crash), code=4)
     told = (tmp_path / "stderr").read_text()
     assert "Kernel panic - not syncing: sysrq triggered crash" in told
     assert re.search(r"clock local fitted by \d{3} pieces of evidence, at most 16 ns off", told)
@@ -61,6 +62,11 @@ def test_a_linux_that_has_panicked_is_read_out_of_its_memory(tmp_path: Path) -> 
     assert began
     assert float(began[1]) * 1e9 < linux[-1].time_ns < crash_ns + float(began[1]) * 1e9
     assert set(TASKS) <= {each.next for each in found if each.cpu == 1}
+    # Each of its processes has one thread; which it is in was not in the memory that is left.
+    rows = pq.read_table(run / "trace.parquet", columns=["source", "pid", "tgid"]).to_pylist()
+    processes = [(row["pid"], row["tgid"]) for row in rows if row["source"] == "linux"]
+    assert processes
+    assert [each for each in processes if each[0] != each[1]] == []
 
 
 def test_a_linux_that_hangs_is_read_out_of_its_memory(tmp_path: Path) -> None:
