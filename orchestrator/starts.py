@@ -19,22 +19,20 @@ The session makes and loads them; this module knows what is in them and what the
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.config import Config
-from orchestrator.errors import MissingToolError, StorageError, UsageError
+from orchestrator.errors import StorageError, UsageError
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import PluginChannel
 from orchestrator.machine.command import Paths, console_names, qemu_command
 from orchestrator.machine.placement import job_name
-from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.process import QemuMachine, qemu_version
 from orchestrator.machine.ram import GuestRam
 from orchestrator.probe.ending import JobEnd, job_end
 from orchestrator.probe.guest import Guest
@@ -79,7 +77,7 @@ def digest(config: Config, layout: Layout, inputs: Mapping[Path, str]) -> str:
     contents = [blob.content for blob in blobs] + [kernel]
     identity: dict[str, Any] = {
         "format": _FORMAT,
-        "qemu": _qemu_version(config.machine.qemu),
+        "qemu": qemu_version(config.machine.qemu),
         "command": qemu_command(replace(layout, blobs=blobs), config, paths),
         "contents": [
             inputs[each] if isinstance(each, Path) else hashlib.sha256(each).hexdigest()
@@ -100,15 +98,6 @@ class _AnyPort(dict[str, Path]):
 
 def _plugin(inputs: Mapping[Path, str]) -> Path:
     return next(path for path in inputs if path.suffix == ".so")
-
-
-@functools.cache
-def _qemu_version(program: str) -> str:
-    try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise MissingToolError(f"{program} does not run: apt install qemu-system-arm") from error
-    return done.stdout
 
 
 class Saver:

@@ -40,6 +40,20 @@ def add_command(
     return parser
 
 
+def add_probes(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that asks for a probe, into ``args.probes``."""
+    parser.add_argument(
+        "-p",
+        "--probe",
+        dest="probes",
+        type=probe_spec,
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="a probe such as 'rtos:OSTaskSwHook'; more in docs/probes.md; may be given again",
+    )
+
+
 def guest_time(text: str) -> int:
     """A duration of guest time such as "5s", in nanoseconds; for argparse."""
     try:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands import Commands, add_command, guest_time, host_seconds, probe_spec
+from orchestrator.commands import Commands, add_command, add_probes, guest_time, host_seconds
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,16 +47,7 @@ def add(commands: Commands) -> None:
     boot.add_argument(
         "-o", "--out", type=Path, metavar="DIR", help="keep logs and run.json in this directory"
     )
-    boot.add_argument(
-        "-p",
-        "--probe",
-        dest="probes",
-        type=probe_spec,
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="a probe such as 'rtos:OSTaskSwHook'; more in docs/probes.md; may be given again",
-    )
+    add_probes(boot)
     for phase, about in (
         ("start", "QEMU may take to answer"),
         ("ready", "the guests may take to be ready"),

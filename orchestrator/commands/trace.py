@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchestrator.commands import Commands, add_command, host_seconds, probe_spec
+from orchestrator.commands import Commands, add_command, add_probes, host_seconds
 from orchestrator.errors import UsageError
 
 
@@ -28,16 +28,7 @@ def add(commands: Commands) -> None:
         "-c", "--config", type=Path, required=True, metavar="FILE", help="the system to trace"
     )
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="the run directory")
-    parser.add_argument(
-        "-p",
-        "--probe",
-        dest="probes",
-        type=probe_spec,
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="a further probe; see docs/probes.md; may be given again",
-    )
+    add_probes(parser)
     parser.add_argument(
         "-f",
         "--format",

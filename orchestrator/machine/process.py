@@ -8,8 +8,10 @@ death before it is executed (`setpriv --pdeathsig`).
 import asyncio
 import contextlib
 import enum
+import functools
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -268,6 +270,20 @@ class QemuMachine:
         if self._process is None:
             raise MachineError("QEMU was not started")
         return self._process
+
+
+@functools.cache
+def qemu_version(program: str) -> str:
+    """What a QEMU says of itself, some lines, the first of which has the version.
+
+    Raises:
+        MissingToolError: It does not run.
+    """
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingToolError(f"{program} does not run: apt install qemu-system-arm") from error
+    return done.stdout
 
 
 def _require(program: str, package: str) -> str:

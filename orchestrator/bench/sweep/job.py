@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -25,11 +24,12 @@ from orchestrator.bench.run import run_bench
 from orchestrator.bench.sweep.plan import Job
 from orchestrator.bench.variants import VARIANTS
 from orchestrator.config import Config, LinuxVm
-from orchestrator.errors import Interrupted, MachineError, MissingToolError, OrchestrateError
+from orchestrator.errors import Interrupted, MachineError, OrchestrateError
 from orchestrator.images import sources
 from orchestrator.images.initramfs import base_initramfs
 from orchestrator.images.kernel import linux_kernel
 from orchestrator.images.store import Store, storage_errors
+from orchestrator.machine.process import qemu_version
 
 RUNNING: Final = "running"
 """Of the sweep's folder: where its jobs have their run directories meanwhile."""
@@ -175,7 +175,7 @@ def inputs_digest(config: Config) -> str:
     """
     parts = {
         "orchestrate": orchestrator.__version__,
-        "qemu": _qemu_version(config.machine.qemu),
+        "qemu": qemu_version(config.machine.qemu).splitlines()[0],
         **{name: _tree_digest(sources.build(name)) for name in sources.PARTS},
     }
     paths: list[Path | str] = [config.machine.hypervisor]
@@ -192,15 +192,6 @@ def inputs_digest(config: Config) -> str:
     files = [str(path) for path in paths]
     digests = [_file_digest(path) for path in paths if isinstance(path, Path)]
     return _sha256(json.dumps([parts, [Path(file).name for file in files], digests]).encode())
-
-
-@functools.cache
-def _qemu_version(program: str) -> str:
-    try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise MissingToolError(f"{program} does not run: apt install qemu-system-arm") from error
-    return done.stdout.splitlines()[0]
 
 
 @functools.cache
