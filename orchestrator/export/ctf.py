@@ -41,6 +41,10 @@ _TID_FIELDS: Final = {
 _PROCESS_FIELDS: Final = {"sched_process_fork": frozenset({"parent_pid", "child_pid"})}
 """Threads whose process LTTng's event has, too, under the name that the thread has in the kernel's."""
 
+_SYSCALL_ENTRY: Final = "sys_enter_"
+_NAME: Final = re.compile("name|path")
+"""Arguments of system calls that are strings in LTTng's events; the kernel's have the address."""
+
 _OWN_SYSTEMS: Final = frozenset({"hypervisor", "probe"})
 """Events that Linux's kernel has not; LTTng's names have no colon, so they stay apart."""
 
@@ -163,6 +167,15 @@ def has_process(form: EventFormat, field: Field) -> bool:
     return field.name in _PROCESS_FIELDS.get(form.name, ())
 
 
+def is_name(form: EventFormat, field: Field) -> bool:
+    """Whether a field is a string for LTTng, of which only the address was recorded.
+
+    The trace has the address as a string: readers that look for names fail on a number.
+    """
+    is_pointer = field.c_type.removeprefix("const ") == "char *"
+    return form.name.startswith(_SYSCALL_ENTRY) and is_pointer and bool(_NAME.search(field.name))
+
+
 def own_fields(form: EventFormat) -> list[Field]:
     """The fields of an event that are in its payload: the common ones are in its context."""
     return [each for each in form.fields if not each.name.startswith("common_")]
@@ -215,7 +228,9 @@ def _quoted(text: str) -> str:
 def _declaration(form: EventFormat, field: Field) -> Iterator[str]:
     # The underscore keeps names apart from TSDL's keywords; readers take it away.
     name = f"_{field_name(form, field)}"
-    if is_text(field):
+    if is_name(form, field):
+        yield f"string {name};"
+    elif is_text(field):
         if field.dynamic:
             yield f"string {name};"
         else:
@@ -321,13 +336,16 @@ def _part(timeline: Timeline, rows: NDArray[np.intp], form: EventFormat) -> _Par
     head["pid"] = processes(timeline, head["tid"])
     first = head.view(np.uint8).reshape(len(rows), -1)
     fields = own_fields(form)
-    if not any(each.dynamic for each in fields):
+    if not any(each.dynamic or is_name(form, each) for each in fields):
         content = np.concatenate([first, *_fixed(timeline, rows, form, fields)], axis=1)
         return _Part(np.full(len(rows), content.shape[1]), content.reshape(-1))
     columns: list[Sequence[bytes]] = [[row.tobytes() for row in first]]
     for each in fields:
         if each.dynamic:
             columns.append([_dynamic(raw, each) for raw in dynamic(timeline, rows, each)])
+        elif is_name(form, each):
+            addresses = timeline.values(rows, each.name).tolist()
+            columns.append([b"0x%x\0" % address for address in addresses])
         else:
             raw = np.concatenate([*_fixed(timeline, rows, form, [each])], axis=1)
             columns.append([row.tobytes() for row in raw])

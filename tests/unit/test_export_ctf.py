@@ -104,6 +104,20 @@ def test_the_names_are_lttngs(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_that_the_kernel_has_the_address_of_is_a_string(tmp_path: Path) -> None:
+    """As LTTng's own events have strings there, its analyses look into them."""
+    linux = Source(name="linux", kind="linux", clock=ClockFit(clock="local"), cores=(0,))
+    builder = Builder(sources=(linux,), tasks={})
+    for time_ns, address in ((1, 0x51CC0), (2, 0xBEFF_FE10)):
+        builder.add(time_ns, 0, LINUX, "sys_enter_openat", dfd=-100, filename=address, flags=2)
+    found = events_of(builder.timeline(), tmp_path / "ctf")
+    assert {event["name"] for event in found} == {"syscall_entry_openat"}
+    assert [re.findall(r"filename = ([^,]*), flags = (\w+)", each["fields"]) for each in found] == [
+        [('"0x51cc0"', "2")],
+        [('"0xbefffe10"', "2")],
+    ]
+
+
 def test_a_fork_tells_threads_and_processes_apart(tmp_path: Path) -> None:
     """LTTng's parent_pid is a process; the kernel's is the thread that LTTng calls parent_tid."""
     linux = Source(name="linux", kind="linux", clock=ClockFit(clock="local"), cores=(0,))
