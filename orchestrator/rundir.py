@@ -58,13 +58,34 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{error.filename or path}: {what}") from error
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device or a pipe: something to write into, which is never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def final_place(path: Path) -> Path:
+    """Where a file is that shall be replaced: behind links, in a folder that is there.
+
+    Raises:
+        StorageError: There is no such folder.
+    """
+    place = path.resolve()
+    if not place.parent.is_dir():
+        raise StorageError(f"{path}: there is no folder {place.parent}; make it first")
+    return place
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file in one step.
+    """Replaces a file in one step; writes into a device or a pipe.
 
     Raises:
         StorageError: It cannot be written; the old file, if any, is still there.
     """
     with storage_errors(path):
+        if is_stream(path):
+            path.write_bytes(content)
+            return
+        path = final_place(path)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -272,8 +293,12 @@ def _the_running_one() -> Path:
     running = find_live(default_root())
     if len(running) != 1:
         several = "\n".join(f"  {path}" for path in running)
-        what = f"{len(running)} systems run:\n{several}" if running else "no system runs"
-        raise UsageError(f"{what}; name its run directory with --run DIR")
+        what = f"{len(running)} systems run:\n{several}\nname one"
+        if not running:
+            what = (
+                f"no system has its run directory in {default_root()}; name that of another place"
+            )
+        raise UsageError(f"{what} with --run DIR")
     return running[0]
 
 

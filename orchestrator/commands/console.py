@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         dest="run_dir",
         type=Path,
         metavar="DIR",
-        help="run directory of the system; needed only when several run",
+        help="run directory of the system; needed when several run, or after --out",
     )
     console.add_argument("vm", metavar="VM", help="the VM's name in the config, or hypervisor")
 

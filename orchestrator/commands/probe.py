@@ -51,7 +51,7 @@ def _running(parser: argparse.ArgumentParser, *, or_config: bool = False) -> Non
         dest="run_dir",
         type=Path,
         metavar="DIR",
-        help="run directory of the system; needed only when several run",
+        help="run directory of the system; needed when several run, or after --out",
     )
     if or_config:
         parser.add_argument(

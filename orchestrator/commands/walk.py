@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         dest="run_dir",
         type=Path,
         metavar="DIR",
-        help="run directory of the system; needed only when several run",
+        help="run directory of the system; needed when several run, or after --out",
     )
 
 

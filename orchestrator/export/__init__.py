@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import MissingToolError, StorageError
-from orchestrator.rundir import storage_errors
+from orchestrator.rundir import final_place, is_stream, storage_errors
 from orchestrator.trace.timeline import Timeline
 
 
@@ -73,7 +73,8 @@ def write(timeline: Timeline, name: str, path: Path) -> None:
     Args:
         timeline: What to write.
         name: A key of `FORMATS`.
-        path: The file; of a format that is a folder, the folder.
+        path: The file, or a device or a pipe to write into; of a format that is a folder, the
+            folder.
 
     Raises:
         MissingToolError: The format needs a Python package that is not here.
@@ -90,14 +91,22 @@ def write(timeline: Timeline, name: str, path: Path) -> None:
     with storage_errors(path):
         if path.is_dir() and not _is_replaceable(path):
             raise StorageError(f"{path}: is a folder that holds something else; name another path")
-        place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        final = None if is_stream(path) else final_place(path)
+        beside = None if final is None else final.parent
+        place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=beside))
         try:
             # In a folder of its own, so that file and folder formats are handled alike.
             made = place / "made"
             writer.write(timeline, made)
-            if path.is_dir():
-                path.rename(place / "old")
-            made.replace(path)
+            if made.is_dir() and path.exists() and not path.is_dir():
+                raise StorageError(f"{path}: is a file, but {name} is a folder; name another path")
+            if final is None:
+                with made.open("rb") as source, path.open("wb") as stream:
+                    shutil.copyfileobj(source, stream)
+                return
+            if final.is_dir():
+                final.rename(place / "old")
+            made.replace(final)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 

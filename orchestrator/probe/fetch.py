@@ -141,7 +141,8 @@ class _Parser:
     def _take(self, wanted: str = "") -> str:
         word = self._peek()
         if not word or (wanted and word != wanted):
-            raise self._error(f"{wanted or 'more'!r} is missing{f' before {word!r}' * bool(word)}")
+            what = repr(wanted) if wanted else "something"
+            raise self._error(f"{what} is missing {f'before {word!r}' if word else 'at its end'}")
         self._next += 1
         return word
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What all formats share: equal bytes for equal timelines, and whole files or none."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +76,7 @@ def test_a_folder_of_the_users_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="nowhere"):
+    with pytest.raises(StorageError, match=r"nowhere/out: there is no folder .*/nowhere"):
         export.write(dual_timeline(1), "text", tmp_path / "nowhere" / "out")
 
 
@@ -87,3 +89,33 @@ def test_what_needs_something_that_is_not_here_is_not_available(
         monkeypatch.setattr(export, "FORMATS", {**export.FORMATS, "text": other})
         assert "text" not in export.available()
         assert "ctf" in export.available()
+
+
+@pytest.mark.parametrize("name", ["text", "parquet"])
+def test_a_pipe_is_written_into_and_not_replaced(name: str, tmp_path: Path) -> None:
+    """So are devices: an export to /dev/null must leave the machine its /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as threads:
+        read = threads.submit(pipe.read_bytes)
+        export.write(dual_timeline(2), name, pipe)
+        found = read.result(timeout=60)
+    assert pipe.is_fifo()
+    export.write(dual_timeline(2), name, tmp_path / "file")
+    assert found == (tmp_path / "file").read_bytes()
+
+
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "out")
+    for _ in range(2):
+        export.write(dual_timeline(1), "text", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "out").is_file()
+
+
+def test_a_folder_does_not_go_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match=r"file: is a file, but ctf is a folder"):
+        export.write(dual_timeline(1), "ctf", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"

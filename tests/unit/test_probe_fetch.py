@@ -270,6 +270,7 @@ def test_names_and_words(guest: Guest) -> None:
         ("table", "name a element"),
         ("OSTCBCur->bits", "is a bit field"),
         ("OSTCBCur->", "is missing"),
+        ("foo=", "something is missing at its end"),
         ("OSTCBCur OSTCBHighRdy", "is not expected"),
         ("%r16", "there is no register %r16"),
         ("$foo", r"\$foo is not known"),

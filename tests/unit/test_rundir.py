@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator import rundir
 from orchestrator.errors import StorageError, UsageError
-from orchestrator.rundir import RunDir, find_live, read_live, write_atomically
+from orchestrator.rundir import RunDir, find_control, find_live, read_live, write_atomically
 
 CONFIG = Path("/somewhere/dual.toml")
 
@@ -117,6 +117,15 @@ def test_only_running_runs_are_found(tmp_path: Path) -> None:
         read_live(tmp_path / "dead")
     with pytest.raises(UsageError, match="no running system"):
         read_live(tmp_path / "done")
+
+
+def test_without_a_run_to_find_it_is_said_where_was_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that was started with --out is not there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=rf"in {tmp_path}/orchestrate/runs; .* with --run DIR"):
+        find_control(None)
 
 
 def test_a_full_file_system_is_seen_before_it_is_full(
