@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 MAGIC: Final = 0x52545648
-VERSION: Final = 2
+VERSION: Final = 3
 
 HV_TRACE_PA: Final = 0x4100_0000
 HV_TRACE_BYTES: Final = 0x0200_0000
@@ -41,6 +41,15 @@ class Kind(enum.IntEnum):
     VM_EXIT = 3
     VCPU_SWITCH = 4
     VIRQ = 5
+
+
+class ProbeFlag(enum.IntFlag):
+    """`flags` of `struct trace_probe`."""
+
+    T32 = 2
+    RECORD = 4
+    BOUNDED = 8
+    CONDITIONAL = 16
 
 
 class Observer(enum.IntEnum):
@@ -107,7 +116,7 @@ PROBE: Final = np.dtype(
         ("from_ns", "<u8"),
         ("until_ns", "<u8"),
         ("taken", "<u4"),
-        ("reserved0", "<u4"),
+        ("next", "<u4"),
         ("hits", "<u4", (MAX_CPUS,)),
         ("operand", "<u4", (4,)),
         ("reserved1", "u1", (32,)),

@@ -25,29 +25,25 @@ enum emulation {
     EMULATE_SATURATE,      /* op: enum saturate. rd = rm shifted by value, to `extra` bits */
     EMULATE_BRANCH,        /* to value, bit 0: Thumb; LINK: lr = extra */
     EMULATE_BRANCH_REG,    /* to rm; LINK: lr = extra */
-    EMULATE_TABLE_BRANCH,  /* op: enum access (byte or half). To pc + 2 * table rn[rm] */
-    /* op: enum access. At rn + value or, with rm, at rn +- (rm shifted by value): */
+    EMULATE_TABLE_BRANCH,  /* op: enum access (byte or half). To pc + 2 * table [rn + value][rm] */
+    /* op: enum access. At rn + value or, INDEXED, at rn +- (rm shifted by value). extra: bytes - 1. */
     EMULATE_LOAD,
     EMULATE_STORE,
-    EMULATE_LOAD_DUAL, /* rd, ra */
+    EMULATE_LOAD_DUAL, /* rd, ra; extra: 3 */
     EMULATE_STORE_DUAL,
-    /* value: list, ra: its length. extra: first address - rn, and in the high half writeback - rn. */
+    /*
+     * value: list, ra: its bytes - 1. extra: first address - rn, and in the high half writeback - rn.
+     * LINK: lr is one of them; LOADS_PC: pc. The others are `shift` registers in a row, from the byte
+     * `rd` of struct vcpu on; more than EMULATE_MAX_ROW: so many less in a row, then a second one, from
+     * op & 15 on, of op >> 4. EMULATE_SCATTERED: there are more rows than that.
+     */
     EMULATE_LOAD_MULTIPLE,
     EMULATE_STORE_MULTIPLE,
     EMULATE_READ_PSR,  /* rd = PSR; op 0: CPSR, 1: SPSR */
     EMULATE_WRITE_PSR, /* its bits `value` from rm, or from extra without rm */
     EMULATE_READ_CP15, /* op: enum cp15_register, rd */
     EMULATE_WRITE_CP15,
-    /*
-     * The start of a stack frame, for probe.S: `shift` registers in a row from rd on, LINK: then lr,
-     * at the new sp; extra as for a list. Else as STORE_MULTIPLE, STORE and STORE_DUAL. More than
-     * EMULATE_MAX_ROW: so many less in a row, then a second one, from op & 15 on, of op >> 4.
-     */
-    EMULATE_PUSH = 24,
-    EMULATE_PUSH_ONE,
-    EMULATE_PUSH_DUAL,
-    /* ALU_IMM with mov, always, without flags, A32, to r0 to r7, for probe.S as well. */
-    EMULATE_MOVE = 28,
+    EMULATE_MOVE, /* ALU_IMM with mov, always, without flags, A32, to r0 to r7: for probe.S */
     EMULATE_CLASSES
 };
 
@@ -60,11 +56,23 @@ enum emulate_flags {
     EMULATE_WRITEBACK = 32,
     EMULATE_SUBTRACT = 64,
     EMULATE_UNPRIVILEGED = 128,
+    EMULATE_INDEXED = EMULATE_SET_FLAGS, /* of loads and stores, which have no flags to set */
+    EMULATE_ONE_BY_ONE = EMULATE_SET_FLAGS, /* of lists that are not so simple */
+    EMULATE_LOADS_PC = EMULATE_CARRY_SET,
 };
 
-#define EMULATE_MAX_ROW 9u  /* registers of EMULATE_PUSH in a row */
-#define EMULATE_AL 14u      /* cond: always */
-#define EMULATE_NO_REG 16u  /* reads as 0 */
+/* rd, rn, rm, ra: words from the start of the hypervisor's struct vcpu on. 0 to 12: r0 to r12. */
+enum emulate_register {
+    EMULATE_SP = 14, /* of the guest's current mode, as is lr */
+    EMULATE_LR,
+    EMULATE_PC,      /* as an operand; as rd: a branch */
+    EMULATE_NO_REG,  /* reads as 0 */
+    EMULATE_NOWHERE, /* rd of what has no result */
+};
+
+#define EMULATE_MAX_ROW 9u     /* registers in a row */
+#define EMULATE_SCATTERED 19u /* instead of their number */
+#define EMULATE_AL 14u         /* cond: always */
 
 struct emulation_operand {
     uint8_t cond;

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define TRACE_MAGIC 0x52545648u /* "HVTR" in memory order */
-#define TRACE_VERSION 2u
+#define TRACE_VERSION 3u
 
 /* The hypervisor's trace region, in its own physical memory (vm_config.h: HV_RAM_PA). */
 #define HV_TRACE_PA 0x41000000u
@@ -105,10 +105,10 @@ struct trace_control {
  */
 enum trace_probe_state { TRACE_PROBE_FREE = 0, TRACE_PROBE_ARMED = 1 };
 enum {
-    TRACE_PROBE_T32 = 1,     /* flags: the guest is in Thumb state there */
-    TRACE_PROBE_16BIT = 2,   /* the displaced instruction has 16 bits */
+    TRACE_PROBE_T32 = 2,     /* flags: the guest is in Thumb state there */
     TRACE_PROBE_RECORD = 4,  /* the hypervisor records hits; else it only emulates and counts */
     TRACE_PROBE_BOUNDED = 8, /* `limit`, `from_ns` or `until_ns` is not 0 */
+    TRACE_PROBE_CONDITIONAL = 16, /* the displaced instruction's condition is not "always" */
 };
 struct trace_probe {
     uint32_t va;
@@ -123,7 +123,7 @@ struct trace_probe {
     uint64_t from_ns;  /* time window of recording; until_ns 0: no end */
     uint64_t until_ns;
     uint32_t taken;    /* hits counted against the limit */
-    uint32_t reserved0;
+    uint32_t next;     /* va + 4: where the guest goes on */
     uint32_t hits[TRACE_MAX_CPUS];
     uint32_t operand[4]; /* decoded by the host, meaning by class: images/abi/emulation.h */
     uint8_t reserved1[32];

@@ -6,12 +6,17 @@
  *
  * Flags are the core's own: an operation runs as the same instruction on the same flags, in
  * registers of the compiler's choice. To add one, name it in emulation.h; to add a class, add one
- * function and one line in emulate().
+ * function and one line in `emulations`.
  */
 #include "emulate.h"
 
-/* Keeps the frame of emulate() small, which every hit pays for. */
-#define NOINLINE __attribute__((noinline))
+#define MODE_FIQ 0x11u
+
+_Static_assert(offsetof(struct vcpu, sp) == 4 * EMULATE_SP && offsetof(struct vcpu, lr) == 4 * EMULATE_LR &&
+                   offsetof(struct vcpu, pc_operand) == 4 * EMULATE_PC &&
+                   offsetof(struct vcpu, zero) == 4 * EMULATE_NO_REG &&
+                   offsetof(struct vcpu, nowhere) == 4 * EMULATE_NOWHERE,
+               "enum emulate_register");
 
 /* Bit `flags` of element `cond`: the condition holds (A8.3). Conditions come in pairs. */
 static bool passes(uint32_t cond, uint32_t cpsr)
@@ -32,44 +37,23 @@ static bool passes(uint32_t cond, uint32_t cpsr)
     return holds != (cond & 1);
 }
 
-/* Run `text`, which may name its operands, on the flags and keep what they become. */
-#define ON_FLAGS(text, flags, ...)                                                 \
-    __asm__("msr cpsr_fs, %[f]\n " text "\n mrs %[f], cpsr" : [f] "+r"(flags), __VA_ARGS__ : "cc")
-
-uint32_t shift(uint32_t type, uint32_t value, uint32_t amount, uint32_t *flags)
-{
-    uint32_t f = *flags;
-
-#define SHIFT(text) ON_FLAGS(text, f, [v] "+r"(value) : [a] "r"(amount))
-    switch (type) {
-    case SHIFT_LSL: SHIFT("lsls %[v], %[v], %[a]"); break;
-    case SHIFT_LSR: SHIFT("lsrs %[v], %[v], %[a]"); break;
-    case SHIFT_ASR: SHIFT("asrs %[v], %[v], %[a]"); break;
-    case SHIFT_ROR: SHIFT("rors %[v], %[v], %[a]"); break;
-    default: SHIFT("rrxs %[v], %[v]"); break;
-    }
-#undef SHIFT
-    *flags = f;
-    return value;
-}
-
 /* `shifted`: the flags with the shifter's carry, which ADC, SBC and RSC do not see. */
-static inline __attribute__((always_inline)) bool alu(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t b, uint32_t shifted)
+static inline INLINE enum outcome alu(struct vcpu *vcpu, const struct emulation_operand *o,
+                                      uint32_t b, uint32_t shifted)
 {
-    uint32_t f = o->op >= ALU_adc && o->op <= ALU_rsc ? vcpu->cpsr : shifted;
-    uint32_t a = reg(vcpu, o->rn);
-    uint32_t d = 0;
+    uint32_t f = shifted, a = reg(vcpu, o->rn), d;
 
 #define CASE(name, text) case ALU_##name: ON_FLAGS(text, f, [d] "=&r"(d) : [a] "r"(a), [b] "r"(b)); break
+#define CASE_C(name, text) case ALU_##name: f = vcpu->cpsr; ON_FLAGS(text, f, [d] "=&r"(d) : [a] "r"(a), [b] "r"(b)); break
     switch (o->op) {
     CASE(and, "ands %[d], %[a], %[b]");
     CASE(eor, "eors %[d], %[a], %[b]");
     CASE(sub, "subs %[d], %[a], %[b]");
     CASE(rsb, "rsbs %[d], %[a], %[b]");
     CASE(add, "adds %[d], %[a], %[b]");
-    CASE(adc, "adcs %[d], %[a], %[b]");
-    CASE(sbc, "sbcs %[d], %[a], %[b]");
-    CASE(rsc, "rscs %[d], %[a], %[b]");
+    CASE_C(adc, "adcs %[d], %[a], %[b]");
+    CASE_C(sbc, "sbcs %[d], %[a], %[b]");
+    CASE_C(rsc, "rscs %[d], %[a], %[b]");
     CASE(tst, "tst %[a], %[b]");
     CASE(teq, "teq %[a], %[b]");
     CASE(cmp, "cmp %[a], %[b]");
@@ -84,14 +68,12 @@ static inline __attribute__((always_inline)) bool alu(struct vcpu *vcpu, const s
         break;
     }
 #undef CASE
-    if (o->flags & EMULATE_SET_FLAGS)
+    if (__builtin_expect(o->flags & EMULATE_SET_FLAGS, 0))
         vcpu->cpsr = (vcpu->cpsr & ~CPSR_NZCV) | (f & CPSR_NZCV);
-    if (o->op >= ALU_tst && o->op <= ALU_cmn)
-        return true;
     return write_rd(vcpu, o->rd, d);
 }
 
-static bool alu_imm(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome alu_imm(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t f = vcpu->cpsr;
 
@@ -100,19 +82,23 @@ static bool alu_imm(struct vcpu *vcpu, const struct emulation_operand *o)
     return alu(vcpu, o, o->value, f);
 }
 
-static bool alu_shift(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t amount)
+static enum outcome alu_shift(struct vcpu *vcpu, const struct emulation_operand *o)
 {
-    uint32_t f = vcpu->cpsr, b = reg(vcpu, o->rm);
-
-    if (amount || o->shift)
-        b = shift(o->shift, b, amount, &f);
+    uint32_t f = vcpu->cpsr, b = shifted_rm(vcpu, o, &f);
 
     return alu(vcpu, o, b, f);
 }
 
-static NOINLINE bool bitfield(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome alu_shift_reg(struct vcpu *vcpu, const struct emulation_operand *o)
 {
-    uint32_t source = o->rn == EMULATE_NO_REG ? o->value : reg(vcpu, o->rn);
+    uint32_t f = vcpu->cpsr, b = shift(o->shift, reg(vcpu, o->rm), reg(vcpu, o->ra) & 0xff, &f);
+
+    return alu(vcpu, o, b, f);
+}
+
+static enum outcome bitfield(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    uint32_t source = reg(vcpu, o->rn) | o->value;
     uint32_t result = source >> o->shift & o->extra;
 
     if (o->op == BITFIELD_INSERT)
@@ -120,13 +106,13 @@ static NOINLINE bool bitfield(struct vcpu *vcpu, const struct emulation_operand 
     else if (o->op == BITFIELD_SIGNED && result > o->extra >> 1)
         result |= ~o->extra;
     set_reg(vcpu, o->rd, result);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static NOINLINE bool registers(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome registers(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t ignored = vcpu->cpsr, f = vcpu->cpsr;
-    uint32_t m = shift(o->shift, reg(vcpu, o->rm), o->value, &ignored);
+    uint32_t m = shifted_rm(vcpu, o, &ignored);
     uint32_t n = reg(vcpu, o->rn), a = reg(vcpu, o->ra), d;
 
     switch (o->op) {
@@ -139,14 +125,14 @@ static NOINLINE bool registers(struct vcpu *vcpu, const struct emulation_operand
     EMULATE_OPS_2(OP2)
     EMULATE_OPS_3(OP3)
 #undef CASE
-    default: return true;
+    default: return OUTCOME_NEXT;
     }
     vcpu->cpsr = (vcpu->cpsr & ~CPSR_APSR) | (f & CPSR_APSR);
     set_reg(vcpu, o->rd, d);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static NOINLINE bool longs(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome longs(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t f = vcpu->cpsr;
     uint32_t n = reg(vcpu, o->rn), m = reg(vcpu, o->rm);
@@ -160,12 +146,12 @@ static NOINLINE bool longs(struct vcpu *vcpu, const struct emulation_operand *o)
         break;
     EMULATE_LONG_OPS(CASE)
 #undef CASE
-    default: return true;
+    default: return OUTCOME_NEXT;
     }
     vcpu->cpsr = (vcpu->cpsr & ~CPSR_APSR) | (f & CPSR_APSR);
     set_reg(vcpu, o->rd, low);
     set_reg(vcpu, o->ra, high);
-    return true;
+    return OUTCOME_NEXT;
 }
 
 static int32_t clamp(int32_t value, int32_t least, int32_t most, bool *saturated)
@@ -176,11 +162,11 @@ static int32_t clamp(int32_t value, int32_t least, int32_t most, bool *saturated
     return value < least ? least : most;
 }
 
-static NOINLINE bool saturate(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome saturate(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     bool is_signed = o->op == SATURATE_SIGNED || o->op == SATURATE_SIGNED16;
     uint32_t ignored = vcpu->cpsr;
-    uint32_t m = shift(o->shift, reg(vcpu, o->rm), o->value, &ignored);
+    uint32_t m = shifted_rm(vcpu, o, &ignored);
     int32_t most = (int32_t)((1u << (is_signed ? o->extra - 1 : o->extra)) - 1u);
     int32_t least = is_signed ? -most - 1 : 0;
     bool saturated = false;
@@ -195,13 +181,16 @@ static NOINLINE bool saturate(struct vcpu *vcpu, const struct emulation_operand 
     if (saturated)
         vcpu->cpsr |= CPSR_Q;
     set_reg(vcpu, o->rd, m);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static bool branch_to(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t target)
+/* BRANCH and BRANCH_REG: one of the two is 0. */
+static enum outcome branch_to(struct vcpu *vcpu, const struct emulation_operand *o)
 {
+    uint32_t target = reg(vcpu, o->rm) | o->value;
+
     if (o->flags & EMULATE_LINK)
-        set_reg(vcpu, 14, o->extra);
+        vcpu->lr = o->extra;
     return branch(vcpu, target);
 }
 
@@ -240,29 +229,29 @@ static bool mode_exists(uint32_t mode)
 /* Neither the execution state nor ITSTATE changes or shows in this way (B9.3.8, B9.3.11). */
 #define CPSR_EXECUTION (CPSR_T | CPSR_J | CPSR_IT)
 
-static NOINLINE bool read_psr(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome read_psr(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     set_reg(vcpu, o->rd, o->op ? read_spsr(vcpu) : vcpu->cpsr & ~CPSR_EXECUTION);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static NOINLINE bool write_psr(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome write_psr(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t mask = o->value;
-    uint32_t value = o->rm == EMULATE_NO_REG ? o->extra : reg(vcpu, o->rm);
+    uint32_t value = reg(vcpu, o->rm) | o->extra;
 
     if (o->op) {
         write_spsr(vcpu, (read_spsr(vcpu) & ~mask) | (value & mask));
-        return true;
+        return OUTCOME_NEXT;
     }
     mask &= ~CPSR_EXECUTION;
     if (!mode_exists(value & CPSR_MODE))
         mask &= ~CPSR_MODE;
     vcpu->cpsr = (vcpu->cpsr & ~mask) | (value & mask);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static NOINLINE bool read_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome read_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t value;
 
@@ -270,13 +259,13 @@ static NOINLINE bool read_cp15(struct vcpu *vcpu, const struct emulation_operand
 #define X(name) case CP15_##name: value = read_##name(); break;
     EMULATE_CP15_REGISTERS(X)
 #undef X
-    default: return true;
+    default: return OUTCOME_NEXT;
     }
     set_reg(vcpu, o->rd, value);
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static NOINLINE bool write_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
+static enum outcome write_cp15(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t value = reg(vcpu, o->rd);
 
@@ -286,44 +275,91 @@ static NOINLINE bool write_cp15(struct vcpu *vcpu, const struct emulation_operan
     case CP15_TPIDRPRW: write_TPIDRPRW(value); break;
     default: break;
     }
-    return true;
+    return OUTCOME_NEXT;
 }
 
-static bool run(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *o)
+static enum outcome nop(struct vcpu *vcpu, const struct emulation_operand *o)
 {
-    switch (class) {
-    case EMULATE_NONE: inject_undefined(vcpu); return false;
-    case EMULATE_NOP: dsb(); return true;
-    case EMULATE_ALU_IMM:
-    case EMULATE_MOVE: return alu_imm(vcpu, o);
-    case EMULATE_ALU_SHIFT: return alu_shift(vcpu, o, o->value);
-    case EMULATE_ALU_SHIFT_REG: return alu_shift(vcpu, o, reg(vcpu, o->ra) & 0xff);
-    case EMULATE_BITFIELD: return bitfield(vcpu, o);
-    case EMULATE_REGISTER: return registers(vcpu, o);
-    case EMULATE_LONG: return longs(vcpu, o);
-    case EMULATE_SATURATE: return saturate(vcpu, o);
-    case EMULATE_BRANCH: return branch_to(vcpu, o, o->value);
-    case EMULATE_BRANCH_REG: return branch_to(vcpu, o, reg(vcpu, o->rm));
-    case EMULATE_PUSH: return emulate_multiple(vcpu, false, o);
-    case EMULATE_PUSH_ONE: return emulate_access(vcpu, EMULATE_STORE, o);
-    case EMULATE_PUSH_DUAL: return emulate_access(vcpu, EMULATE_STORE_DUAL, o);
-    case EMULATE_LOAD_MULTIPLE: return emulate_multiple(vcpu, true, o);
-    case EMULATE_STORE_MULTIPLE: return emulate_multiple(vcpu, false, o);
-    case EMULATE_READ_PSR: return read_psr(vcpu, o);
-    case EMULATE_WRITE_PSR: return write_psr(vcpu, o);
-    case EMULATE_READ_CP15: return read_cp15(vcpu, o);
-    case EMULATE_WRITE_CP15: return write_cp15(vcpu, o);
-    default: return emulate_access(vcpu, class, o);
-    }
+    (void)vcpu;
+    (void)o;
+    dsb();
+    return OUTCOME_NEXT;
 }
 
-/* vcpu->pc is the HVC's address; afterwards where the guest goes on. */
+/* Not filled in: the HVC stays undefined. */
+static enum outcome undefined(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    (void)o;
+    inject_undefined(vcpu);
+    return OUTCOME_EXCEPTION;
+}
+
+emulation *const emulations[EMULATE_CLASSES] = {
+    [EMULATE_NONE] = undefined,
+    [EMULATE_NOP] = nop,
+    [EMULATE_ALU_IMM] = alu_imm,
+    [EMULATE_ALU_SHIFT] = alu_shift,
+    [EMULATE_ALU_SHIFT_REG] = alu_shift_reg,
+    [EMULATE_BITFIELD] = bitfield,
+    [EMULATE_REGISTER] = registers,
+    [EMULATE_LONG] = longs,
+    [EMULATE_SATURATE] = saturate,
+    [EMULATE_BRANCH] = branch_to,
+    [EMULATE_BRANCH_REG] = branch_to,
+    [EMULATE_TABLE_BRANCH] = emulate_table_branch,
+    [EMULATE_LOAD] = emulate_load,
+    [EMULATE_STORE] = emulate_store,
+    [EMULATE_LOAD_DUAL] = emulate_load_dual,
+    [EMULATE_STORE_DUAL] = emulate_store_dual,
+    [EMULATE_LOAD_MULTIPLE] = emulate_load_multiple,
+    [EMULATE_STORE_MULTIPLE] = emulate_store_multiple,
+    [EMULATE_READ_PSR] = read_psr,
+    [EMULATE_WRITE_PSR] = write_psr,
+    [EMULATE_READ_CP15] = read_cp15,
+    [EMULATE_WRITE_CP15] = write_cp15,
+    [EMULATE_MOVE] = alu_imm,
+};
+
+/* r8 to r12 of FIQ mode change places with those of the other modes. */
+static void exchange_fiq(struct vcpu *vcpu)
+{
+    uint32_t r[] = {vcpu->r[8], vcpu->r[9], vcpu->r[10], vcpu->r[11], vcpu->r[12]};
+
+#define EXCHANGE(n) vcpu->r[n] = read_r##n##_fiq(); write_r##n##_fiq(r[(n) - 8])
+    EXCHANGE(8);
+    EXCHANGE(9);
+    EXCHANGE(10);
+    EXCHANGE(11);
+    EXCHANGE(12);
+#undef EXCHANGE
+}
+
+/* vcpu->pc is the HVC's address; afterwards where the guest goes on. Any mode: probe.S has some. */
 void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *o)
 {
-    if (o->cond >= EMULATE_AL || passes(o->cond, vcpu->cpsr))
-        if (!run(vcpu, class, o))
-            return;
-    vcpu->pc += 4;
-    if (vcpu->cpsr & CPSR_T)
-        vcpu_it_advance(vcpu);
+    uint32_t cpsr = vcpu->cpsr, after;
+    bool fiq = (cpsr & CPSR_MODE) == MODE_FIQ;
+    enum outcome outcome = OUTCOME_NEXT;
+
+    if (o->cond >= EMULATE_AL || passes(o->cond, cpsr)) {
+        vcpu->sp = reg_read(vcpu, 13);
+        vcpu->lr = reg_read(vcpu, 14);
+        vcpu->pc_operand = reg_read(vcpu, 15);
+        if (fiq)
+            exchange_fiq(vcpu);
+        outcome = emulations[class](vcpu, o);
+        if (fiq)
+            exchange_fiq(vcpu);
+        after = vcpu->cpsr;
+        vcpu->cpsr = cpsr; /* sp and lr are of the bank of before */
+        reg_write(vcpu, 13, vcpu->sp);
+        if (outcome != OUTCOME_EXCEPTION || (after ^ cpsr) & CPSR_MODE)
+            reg_write(vcpu, 14, vcpu->lr); /* else the exception has written it */
+        vcpu->cpsr = after;
+    }
+    if (outcome == OUTCOME_NEXT) {
+        vcpu->pc += 4;
+        if (cpsr & CPSR_T)
+            vcpu_it_advance(vcpu);
+    }
 }

@@ -128,184 +128,136 @@ static uint32_t offset_of(struct vcpu *vcpu, const struct emulation_operand *o)
 {
     uint32_t flags = vcpu->cpsr, offset;
 
-    if (o->rm == EMULATE_NO_REG)
+    if (!(o->flags & EMULATE_INDEXED))
         return o->value;
-    offset = reg(vcpu, o->rm);
-    if (o->value || o->shift)
-        offset = shift(o->shift, offset, o->value, &flags);
+    offset = shifted_rm(vcpu, o, &flags);
     return o->flags & EMULATE_SUBTRACT ? -offset : offset;
 }
 
-static uint32_t access_bytes_of(uint32_t op)
+struct address {
+    uint32_t at, moved;
+};
+
+static struct address address_of(struct vcpu *vcpu, const struct emulation_operand *o)
 {
-    return op == ACCESS_WORD ? 4 : op == ACCESS_BYTE || op == ACCESS_SIGNED_BYTE ? 1 : 2;
+    uint32_t base = reg(vcpu, o->rn), moved = base + offset_of(vcpu, o);
+
+    return (struct address){o->flags & EMULATE_PRE ? moved : base, moved};
 }
 
-static bool table_branch(struct vcpu *vcpu, const struct emulation_operand *o)
+static void write_back(struct vcpu *vcpu, const struct emulation_operand *o, uint32_t moved)
 {
-    uint32_t bytes = access_bytes_of(o->op), offset = 0;
-    uint32_t at = reg(vcpu, o->rn) + reg(vcpu, o->rm) * bytes;
-
-    if (!access(vcpu, at, bytes, GUEST_READ, &offset))
-        return false;
-    vcpu->pc += 4 + 2 * offset;
-    return false;
-}
-
-bool emulate_access(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *o)
-{
-    uint32_t base, moved, at, value[2] = {0, 0};
-    bool user = o->flags & EMULATE_UNPRIVILEGED;
-
-    if (class == EMULATE_TABLE_BRANCH)
-        return table_branch(vcpu, o);
-    base = reg(vcpu, o->rn);
-    moved = base + offset_of(vcpu, o);
-    at = o->flags & EMULATE_PRE ? moved : base;
-    switch (class) {
-    case EMULATE_STORE:
-        value[0] = reg(vcpu, o->rd);
-        if (!access(vcpu, at, access_bytes_of(o->op), user ? GUEST_WRITE_USER : GUEST_WRITE, value))
-            return false;
-        break;
-    case EMULATE_LOAD:
-        if (!access(vcpu, at, access_bytes_of(o->op), user ? GUEST_READ_USER : GUEST_READ, value))
-            return false;
-        if (o->op == ACCESS_SIGNED_BYTE)
-            value[0] = (uint32_t)(int8_t)value[0];
-        else if (o->op == ACCESS_SIGNED_HALF)
-            value[0] = (uint32_t)(int16_t)value[0];
-        break;
-    case EMULATE_STORE_DUAL:
-        value[0] = reg(vcpu, o->rd);
-        value[1] = reg(vcpu, o->ra);
-        if (!access_dual(vcpu, at, true, value))
-            return false;
-        break;
-    default:
-        if (!access_dual(vcpu, at, false, value))
-            return false;
-        break;
-    }
     if (o->flags & EMULATE_WRITEBACK)
         set_reg(vcpu, o->rn, moved);
-    if (class == EMULATE_LOAD)
-        return write_rd(vcpu, o->rd, value[0]);
-    if (class == EMULATE_LOAD_DUAL) {
-        set_reg(vcpu, o->rd, value[0]);
-        set_reg(vcpu, o->ra, value[1]);
-    }
-    return true;
+}
+
+enum outcome emulate_load(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    struct address a = address_of(vcpu, o);
+    uint32_t value = 0;
+
+    if (!access(vcpu, a.at, o->extra + 1,
+                o->flags & EMULATE_UNPRIVILEGED ? GUEST_READ_USER : GUEST_READ, &value))
+        return OUTCOME_EXCEPTION;
+    if (o->op == ACCESS_SIGNED_BYTE)
+        value = (uint32_t)(int8_t)value;
+    else if (o->op == ACCESS_SIGNED_HALF)
+        value = (uint32_t)(int16_t)value;
+    write_back(vcpu, o, a.moved);
+    return write_rd(vcpu, o->rd, value);
+}
+
+enum outcome emulate_store(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    struct address a = address_of(vcpu, o);
+    uint32_t value = reg(vcpu, o->rd);
+
+    if (!access(vcpu, a.at, o->extra + 1,
+                o->flags & EMULATE_UNPRIVILEGED ? GUEST_WRITE_USER : GUEST_WRITE, &value))
+        return OUTCOME_EXCEPTION;
+    write_back(vcpu, o, a.moved);
+    return OUTCOME_NEXT;
+}
+
+enum outcome emulate_load_dual(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    struct address a = address_of(vcpu, o);
+    uint32_t value[2] = {0, 0};
+
+    if (!access_dual(vcpu, a.at, false, value))
+        return OUTCOME_EXCEPTION;
+    write_back(vcpu, o, a.moved);
+    set_reg(vcpu, o->rd, value[0]);
+    set_reg(vcpu, o->ra, value[1]);
+    return OUTCOME_NEXT;
+}
+
+enum outcome emulate_store_dual(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    struct address a = address_of(vcpu, o);
+    uint32_t value[2] = {reg(vcpu, o->rd), reg(vcpu, o->ra)};
+
+    if (!access_dual(vcpu, a.at, true, value))
+        return OUTCOME_EXCEPTION;
+    write_back(vcpu, o, a.moved);
+    return OUTCOME_NEXT;
+}
+
+enum outcome emulate_table_branch(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    uint32_t bytes = o->op == ACCESS_HALF ? 2 : 1, offset = 0;
+    uint32_t at = reg(vcpu, o->rn) + o->value + reg(vcpu, o->rm) * bytes;
+
+    if (!access(vcpu, at, bytes, GUEST_READ, &offset))
+        return OUTCOME_EXCEPTION;
+    vcpu->pc += 4 + 2 * offset;
+    return OUTCOME_BRANCH;
 }
 
 /*
- * r0 to r12 of the list between the vCPU's frame and a page, five instructions for two registers:
- * LSLS puts one bit of the list into N and the next into C.
+ * Register after register, where the short way of probe.S is none. A base that is loaded, and the pc,
+ * change only when nothing can fault any more.
  */
-#define TWO(op_mi, op_cs, up, n0, n1)                                    \
-    "lsls %[t], %[list], #" up "\n"                                      \
-    op_mi(n0) op_cs(n1)
-#define LOAD_MI(n) "ldrmi %[t], [%[at]], #4\n strmi %[t], [%[r], #" n "]\n"
-#define LOAD_CS(n) "ldrcs %[t], [%[at]], #4\n strcs %[t], [%[r], #" n "]\n"
-#define STORE_MI(n) "ldrmi %[t], [%[r], #" n "]\n strmi %[t], [%[at]], #4\n"
-#define STORE_CS(n) "ldrcs %[t], [%[r], #" n "]\n strcs %[t], [%[at]], #4\n"
-#define LOW_REGISTERS(mi, cs)                                            \
-    __asm__("tst %[list], #15\n beq 1f\n"                                \
-            TWO(mi, cs, "31", "0", "4") TWO(mi, cs, "29", "8", "12")     \
-            "1:\n"                                                       \
-            TWO(mi, cs, "27", "16", "20") TWO(mi, cs, "25", "24", "28")  \
-            TWO(mi, cs, "23", "32", "36") TWO(mi, cs, "21", "40", "44")  \
-            "lsls %[t], %[list], #19\n" mi("48")                         \
-            : [t] "=&r"(t), [at] "+&r"(at)                               \
-            : [list] "r"(list), [r] "r"(vcpu->r)                         \
-            : "cc", "memory")
-
-static uint32_t *store_low(struct vcpu *vcpu, uint32_t list, uint32_t *at)
+static enum outcome multiple(struct vcpu *vcpu, bool load, const struct emulation_operand *o)
 {
-    uint32_t t;
+    uint32_t list = o->value, base = reg(vcpu, o->rn), new_base = base, target = 0;
+    uint32_t va = base + (uint32_t)(int16_t)o->extra;
 
-    LOW_REGISTERS(STORE_MI, STORE_CS);
-    return at;
-}
-
-static uint32_t *load_low(struct vcpu *vcpu, uint32_t list, uint32_t *at)
-{
-    uint32_t t;
-
-    LOW_REGISTERS(LOAD_MI, LOAD_CS);
-    return at;
-}
-
-/* All of it in one page of RAM, and nothing banked or swapped: nearly every one that there is. */
-static bool multiple_in_page(struct vcpu *vcpu, bool load, const struct emulation_operand *o,
-                             uint32_t base, uint32_t pa)
-{
-    uint32_t list = o->value, *at = (uint32_t *)pa, target = 0;
-
-    if (list & 0x1fff)
-        at = load ? load_low(vcpu, list, at) : store_low(vcpu, list, at);
-    if (!load) {
-        for (uint32_t n = 13; list >> n; n++)
-            if (list >> n & 1)
-                *at++ = reg(vcpu, n);
-    } else {
-        if (list >> 13 & 1)
-            set_reg(vcpu, 13, *at++);
-        if (list >> 14 & 1)
-            set_reg(vcpu, 14, *at++);
-        if (list >> 15)
-            target = *at;
+    if (va & 3) {
+        guest_alignment_fault(vcpu, va, load ? GUEST_READ : GUEST_WRITE);
+        return OUTCOME_EXCEPTION;
     }
-    if (o->flags & EMULATE_WRITEBACK)
-        set_reg(vcpu, o->rn, base + (uint32_t)((int32_t)o->extra >> 16));
-    return load && list >> 15 ? branch(vcpu, target) : true;
-}
-
-/* A base that is loaded, and the pc, change only when nothing can fault any more. */
-static bool multiple_by_one(struct vcpu *vcpu, bool load, const struct emulation_operand *o,
-                            uint32_t base, uint32_t va)
-{
-    uint32_t list = o->value, new_base = 0, target = 0;
-
     for (uint32_t n = 0; list >> n; n++) {
-        uint32_t value = 0;
+        uint32_t at = n < 13 ? n : n - 13 + EMULATE_SP, value = 0;
 
         if (!(list >> n & 1))
             continue;
         if (!load)
-            value = reg(vcpu, n);
+            value = reg(vcpu, at);
         if (!access(vcpu, va, 4, load ? GUEST_READ : GUEST_WRITE, &value))
-            return false;
+            return OUTCOME_EXCEPTION;
         va += 4;
         if (!load)
             continue;
-        if (n == 15)
+        if (at == EMULATE_PC)
             target = value;
-        else if (n == o->rn)
+        else if (at == o->rn)
             new_base = value;
         else
-            set_reg(vcpu, n, value);
+            set_reg(vcpu, at, value);
     }
     if (o->flags & EMULATE_WRITEBACK)
-        set_reg(vcpu, o->rn, base + (uint32_t)((int32_t)o->extra >> 16));
-    else if (load && list >> o->rn & 1)
-        set_reg(vcpu, o->rn, new_base);
-    return load && list >> 15 ? branch(vcpu, target) : true;
+        new_base = base + (uint32_t)((int32_t)o->extra >> 16);
+    set_reg(vcpu, o->rn, new_base);
+    return load && list >> 15 ? branch(vcpu, target) : OUTCOME_NEXT;
 }
 
-bool emulate_multiple(struct vcpu *vcpu, bool load, const struct emulation_operand *o)
+enum outcome emulate_load_multiple(struct vcpu *vcpu, const struct emulation_operand *o)
 {
-    uint32_t base = reg(vcpu, o->rn);
-    uint32_t va = base + (uint32_t)(int16_t)o->extra;
-    uint32_t last = va + 4u * o->ra - 4;
-    uint32_t pa;
+    return multiple(vcpu, true, o);
+}
 
-    if (va & 3) {
-        guest_alignment_fault(vcpu, va, load ? GUEST_READ : GUEST_WRITE);
-        return false;
-    }
-    if (!((va ^ last) & ~(PAGE_BYTES - 1)) && !(vcpu->cpsr & CPSR_E) &&
-        (vcpu->cpsr & CPSR_MODE) != MODE_FIQ && guest_pa(vcpu->vm, va, load ? GUEST_READ : GUEST_WRITE, &pa))
-        return multiple_in_page(vcpu, load, o, base, pa);
-    return multiple_by_one(vcpu, load, o, base, va);
+enum outcome emulate_store_multiple(struct vcpu *vcpu, const struct emulation_operand *o)
+{
+    return multiple(vcpu, false, o);
 }

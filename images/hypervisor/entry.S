@@ -12,8 +12,8 @@
     .fpu    neon-vfpv4
     .arm
 
-    .equ VCPU_PC, 56
-    .equ VCPU_CPSR, 60
+    .equ VCPU_PC, 76
+    .equ VCPU_CPSR, 80
     .equ STACK_BYTES, 8192
     .equ TRACE_CONTROL, 0x41000000      @ struct trace_control, asserted in trace.c
     .equ TRACE_EVENTS, 12
@@ -66,13 +66,17 @@ hyp_vectors:
     b       guest_irq
     b       hyp_fiq
 
-    /* Afterwards: r0 = vCPU, registers stored in it, sp = the core's stack. */
+    /* Afterwards: r0 = vCPU, its general registers stored in it, r3 = core, r4 = pc, r5 = cpsr. */
     .macro  leave_guest
     push    {r0-r12, lr}
     mov     r0, sp
     mrs     r4, elr_hyp
     mrs     r5, spsr
     mrc     p15, 4, r3, c13, c0, 2      @ HTPIDR
+    .endm
+
+    /* What C code needs besides: all of the vCPU, and a stack. */
+    .macro  enter_c
     strd    r4, r5, [r0, #VCPU_PC]
     ldr     sp, [r3]                    @ core.stack_top
     .endm
@@ -86,6 +90,7 @@ hyp_vectors:
 
 guest_irq:
     leave_guest
+    enter_c
     test_tracing
     bne     1f
     bl      trap_irq
@@ -94,6 +99,7 @@ guest_irq:
     b       enter_guest
 
 guest_trap_traced:
+    enter_c
     bl      trap_sync_traced
     b       enter_guest
 
@@ -104,10 +110,11 @@ guest_trap:
     mrc     p15, 4, r1, c5, c2, 0       @ HSR
     sub     r1, r1, #HSR_HVC
     cmp     r1, #MAX_PROBES
-    bhs     1f
-    cmp     r1, #0
-    bne     guest_probe                 @ HVC #0 is the calling convention's
-1:  bl      trap_sync
+    blo     guest_probe
+    .global guest_call
+guest_call:
+    enter_c
+    bl      trap_sync
 
     .global enter_guest
 enter_guest:

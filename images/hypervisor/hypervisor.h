@@ -93,13 +93,18 @@ struct vcpu {
     /* entry.S stores these; the order is its own, asserted in vcpu.c. */
     uint32_t r[13];
     uint32_t lr_usr;
+    /* What else can be an operand while an instruction is emulated: enum emulate_register. */
+    uint32_t sp, lr, pc_operand, zero, nowhere;
     uint32_t pc;
     uint32_t cpsr;
+    /* Of its VM, for probe.S and record.S. */
+    uint32_t probe_key; /* state and vm of a trace_probe that is armed in it */
+    uint32_t ram_ipa, ram_bytes, ram_pa;
+    uint32_t index;  /* in its VM; the guest's MPIDR */
+    uint32_t origin; /* record.S: kind, cpu and vm of its records of probes */
 
     struct vm *vm;
     struct vcpu *next_on_core;
-    uint32_t index;  /* in its VM; the guest's MPIDR */
-    uint32_t origin; /* record.S: kind, cpu and vm of its records of probes */
     uint32_t core;
     uint32_t priority;
     bool powered;  /* PSCI on; under the VM's lock */
@@ -126,7 +131,6 @@ struct pl011 {
 struct vm {
     const struct hv_vm *config;
     uint32_t id; /* VMID - 1 */
-    uint32_t probe_key; /* trace_probe: state and vm of a probe that is armed in this VM */
     uint32_t ram_ipa, ram_bytes, ram_pa; /* of config, below 4 GiB */
     struct spinlock lock;
     enum vm_state state;
@@ -331,7 +335,7 @@ struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm);
 void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core);
 void trace_fetch(struct vcpu *vcpu, const struct trace_probe *probe, struct trace_record *record);
 void trace_vcpu_init(struct vcpu *vcpu);
-void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core);
+void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, struct core *core);
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
 void trace_switch(const struct vcpu *old, const struct vcpu *next);
 void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *operand);

@@ -5,20 +5,18 @@
  * it asks for is there, in memory that plain translations lead to; else, and for all that is not so
  * simple, trace.c does the whole of it. Both give the same record: fetch.h is what it must be.
  *
- * Entered from probe.S: r0 = vCPU, r1 = the HVC's immediate, r3 = core, r4 = pc, r5 = cpsr,
- * r7 = probe, r8 = its flags and class, r9 = VM. All of these but r1 are the same afterwards.
+ * Entered from probe.S: r0 = vCPU, r1 = the HVC's immediate, r3 = core, r4 = pc + 4, r5 = cpsr,
+ * r7 = probe, r8 = its flags and class. All of these but r1 are the same afterwards.
  * The offsets are asserted in trace.c.
  */
     .syntax unified
     .arch_extension virt
     .arm
 
-    .equ VCPU_PC, 56
-    .equ VCPU_CPSR, 60
-    .equ VCPU_VM, 64
-    .equ VCPU_INDEX, 72                 @ and the first word of its records
-    .equ VM_RAM_IPA, 12
-    .equ VM_RAM_BYTES, 16               @ and VM_RAM_PA
+    .equ VCPU_PC, 76
+    .equ VCPU_RAM_IPA, 88
+    .equ VCPU_RAM_BYTES, 92             @ and ram_pa
+    .equ VCPU_INDEX, 100                @ and the first word of its records
     .equ CORE_RING, 16                  @ and its room, 0 while records are lost
     .equ PROBE_FLAGS, 10
     .equ PROBE_PROGRAM, 12              @ and the words that it writes
@@ -40,6 +38,8 @@
     .global probe_record
     .type   probe_record, %function
 probe_record:
+    ldr     sp, [r3]                    @ core.stack_top
+    sub     r4, r4, #4
     tst     r8, #BOUNDED
     bne     record_long
     and     r2, r5, #0x1f
@@ -112,8 +112,9 @@ commit:
     adc     r9, r9, #0
     strd    r8, r9, [r10, #RING_HEAD]
     ldrh    r8, [r7, #PROBE_FLAGS]
-    ldr     r5, [r0, #VCPU_CPSR]
-    ldr     r9, [r0, #VCPU_VM]
+    mrs     r5, spsr
+    add     r4, r4, #4
+    mov     sp, r0
     b       probe_recorded
 
     operation                           @ SET
@@ -265,7 +266,7 @@ banked:
     bls     1f
     cmp     r2, #REG_CPSR
     movlo   r2, r4
-    ldreq   r2, [r0, #VCPU_CPSR]
+    mrseq   r2, spsr
     bls     1f
     tst     r8, #REG_TPIDRURO_BIT
     mrcne   p15, 0, r2, c13, c0, 3
@@ -296,10 +297,9 @@ walk:
     bne     other_tables
     tst     r6, #1
     beq     walk_page
-    ldr     r9, [r0, #VCPU_VM]
     mrc     p15, 0, r2, c2, c0, 0       @ TTBR0
-    ldr     r3, [r9, #VM_RAM_IPA]
-    ldrd    r8, r9, [r9, #VM_RAM_BYTES]
+    ldr     r3, [r0, #VCPU_RAM_IPA]
+    ldrd    r8, r9, [r0, #VCPU_RAM_BYTES]
     bfc     r2, #0, #14
     lsr     r6, lr, #20
     sub     r2, r2, r3
@@ -352,9 +352,8 @@ walk_page:
     mcrr    p15, 0, r2, r3, c7
     tst     r11, #1
     bne     program_long
-    ldr     r9, [r0, #VCPU_VM]
     bfc     r11, #0, #12
-    ldrd    r8, r9, [r9, #VM_RAM_BYTES]
+    ldrd    r8, r9, [r0, #VCPU_RAM_BYTES]
     lsr     r3, lr, #12
     sub     r9, r11, r9
     lsl     r3, r3, #12
@@ -373,7 +372,8 @@ program_long:
     mrc     p15, 4, r3, c13, c0, 2      @ HTPIDR
     ldr     r2, [r3, #CORE_RING]
     ldr     r8, [r2, #RING_HEAD]
-    str     r4, [r0, #VCPU_PC]
+    mrs     r5, spsr
+    strd    r4, r5, [r0, #VCPU_PC]
     ubfx    r8, r8, #0, #RING_BITS
     add     r2, r2, r8, lsl #7
     add     r2, r2, #RING_HEADER_BYTES
@@ -384,7 +384,7 @@ program_long:
     b       commit
 
 record_long:
-    str     r4, [r0, #VCPU_PC]
+    strd    r4, r5, [r0, #VCPU_PC]
     mov     r10, r0
     mov     r11, r3
     mov     r1, r7
@@ -393,7 +393,8 @@ record_long:
     mov     r0, r10
     mov     r3, r11
     ldrh    r8, [r7, #PROBE_FLAGS]
-    ldr     r9, [r0, #VCPU_VM]
+    add     r4, r4, #4
+    mov     sp, r0
     b       probe_recorded
     .ltorg
     .size   probe_record, . - probe_record

@@ -23,20 +23,33 @@
 _Static_assert(HV_TRACE_PA == 0x41000000 && offsetof(struct trace_control, events) == 12 &&
                    (1 << TRACE_VM_ENTRY | 1 << TRACE_VM_EXIT) == 0xc,
                "entry.S");
-_Static_assert(offsetof(struct vcpu, pc) == 56 && offsetof(struct vcpu, vm) == 64 &&
-                   offsetof(struct vm, probe_key) == 8 && offsetof(struct vm, ram_ipa) == 12 &&
-                   offsetof(struct vm, ram_bytes) == 16 && offsetof(struct vm, ram_pa) == 20 &&
-                   offsetof(struct core, id) == 4 && offsetof(struct core, probes) == 8,
+_Static_assert(offsetof(struct vcpu, pc) == 76 && offsetof(struct vcpu, cpsr) == 80 &&
+                   offsetof(struct vcpu, ram_ipa) == 88 && offsetof(struct vcpu, ram_bytes) == 92 &&
+                   offsetof(struct vcpu, ram_pa) == 96 && offsetof(struct core, stack_top) == 0,
                "probe.S, record.S");
-_Static_assert(offsetof(struct core, resched) == 53 && offsetof(struct trace_probe, operand) == 80 &&
-                   offsetof(struct trace_probe, state) == 8 && offsetof(struct trace_probe, hits) == 48 &&
-                   EMULATE_NOP == 1 && EMULATE_PUSH == 24 && EMULATE_MOVE == 28 &&
-                   EMULATE_CLASSES == 29 && EMULATE_MAX_ROW == 9 && EMULATE_LINK == 8 &&
-                   TRACE_PROBE_RECORD == 4,
+_Static_assert(offsetof(struct vcpu, sp) == 56 && offsetof(struct vcpu, lr) == 60 &&
+                   offsetof(struct vcpu, pc_operand) == 64 &&
+                   offsetof(struct vcpu, probe_key) == 84 && offsetof(struct core, id) == 4 &&
+                   offsetof(struct core, probes) == 8 && offsetof(struct core, resched) == 53 &&
+                   offsetof(struct trace_probe, state) == 8 &&
+                   offsetof(struct trace_probe, flags) == 10 &&
+                   offsetof(struct trace_probe, next) == 44 &&
+                   offsetof(struct trace_probe, hits) == 48 &&
+                   offsetof(struct trace_probe, operand) == 80 && TRACE_PROBE_T32 == 2 &&
+                   TRACE_PROBE_RECORD == 4 && TRACE_PROBE_CONDITIONAL == 16,
+               "probe.S");
+_Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EMULATE_STORE == 13 &&
+                   EMULATE_LOAD_DUAL == 14 && EMULATE_STORE_DUAL == 15 &&
+                   EMULATE_LOAD_MULTIPLE == 16 && EMULATE_STORE_MULTIPLE == 17 &&
+                   EMULATE_MOVE == 22 && EMULATE_CLASSES == 23 && EMULATE_INDEXED == 1 &&
+                   EMULATE_ONE_BY_ONE == 1 && EMULATE_LOADS_PC == 4 && EMULATE_LINK == 8 &&
+                   EMULATE_PRE == 16 && EMULATE_WRITEBACK == 32 && EMULATE_SUBTRACT == 64 &&
+                   EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 && EMULATE_SCATTERED == 19 && EMULATE_PC == 16 &&
+                   ACCESS_SIGNED_HALF == 4 && SHIFT_RRX == 4,
                "probe.S");
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
-                   offsetof(struct vcpu, cpsr) == 60 && offsetof(struct vcpu, index) == 72 &&
-                   offsetof(struct vcpu, origin) == 76 && offsetof(struct trace_probe, flags) == 10 &&
+                   offsetof(struct vcpu, index) == 100 && offsetof(struct vcpu, origin) == 104 &&
+                   offsetof(struct trace_probe, flags) == 10 &&
                    offsetof(struct trace_probe, program_pa) == 12 &&
                    offsetof(struct trace_probe, words) == 16 && TRACE_PROBE_BOUNDED == 8 &&
                    offsetof(struct trace_record, word) == 52 && sizeof(struct trace_record) == 128 &&
@@ -76,7 +89,13 @@ void trace_core_init(struct core *core)
 
 void trace_vcpu_init(struct vcpu *vcpu)
 {
-    vcpu->origin = TRACE_PROBE | vcpu->core << 16 | vcpu->vm->id << 24;
+    const struct vm *vm = vcpu->vm;
+
+    vcpu->origin = TRACE_PROBE | vcpu->core << 16 | vm->id << 24;
+    vcpu->probe_key = TRACE_PROBE_ARMED | vm->id << 8;
+    vcpu->ram_ipa = vm->ram_ipa;
+    vcpu->ram_bytes = vm->ram_bytes;
+    vcpu->ram_pa = vm->ram_pa;
 }
 
 /* The difference of two counts is far below 32 bits. */
@@ -256,10 +275,9 @@ static void unclaimed(struct vcpu *vcpu, uint32_t imm)
         inject_undefined(vcpu);
 }
 
-/* A hit of a probe that is armed, in this VM and at this address: pc. */
-void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, uint32_t pc, struct core *core)
+/* A hit of a probe that is armed, in this VM and at this address: vcpu->pc. */
+void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
-    vcpu->pc = pc;
     probe->hits[core->id]++;
     emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
 }
@@ -272,12 +290,12 @@ struct vcpu *trace_hvc(struct vcpu *vcpu, uint32_t imm)
 
     vcpu->pc -= 4;
     if (imm >= TRACE_MAX_PROBES ||
-        (probe->state | (uint32_t)probe->vm << 8) != vcpu->vm->probe_key || probe->va != vcpu->pc) {
+        (probe->state | (uint32_t)probe->vm << 8) != vcpu->probe_key || probe->va != vcpu->pc) {
         unclaimed(vcpu, imm);
     } else {
         if (probe->flags & TRACE_PROBE_RECORD)
             trace_record(vcpu, probe, core);
-        trace_hit(vcpu, probe, vcpu->pc, core);
+        trace_hit(vcpu, probe, core);
     }
     return core->resched ? schedule() : vcpu;
 }

@@ -3,8 +3,8 @@
 #include "hypervisor.h"
 
 _Static_assert(offsetof(struct vcpu, lr_usr) == 52, "entry.S pushes r0-r12, lr");
-_Static_assert(offsetof(struct vcpu, pc) == 56, "entry.S");
-_Static_assert(offsetof(struct vcpu, cpsr) == 60, "entry.S");
+_Static_assert(offsetof(struct vcpu, pc) == 76, "entry.S");
+_Static_assert(offsetof(struct vcpu, cpsr) == 80, "entry.S");
 
 #define MPIDR_V7MP (1u << 31)
 #define MPIDR_U (1u << 30) /* uniprocessor: Linux then leaves out what only several cores need */

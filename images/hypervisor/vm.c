@@ -58,7 +58,6 @@ static void create(struct vm *vm, uint32_t id, const struct hv_vm *c)
 {
     vm->config = c;
     vm->id = id;
-    vm->probe_key = TRACE_PROBE_ARMED | id << 8;
     vm->ram_ipa = (uint32_t)c->ram_ipa;
     vm->ram_bytes = (uint32_t)c->ram_bytes;
     vm->ram_pa = (uint32_t)c->ram_pa;

@@ -36,15 +36,21 @@ from orchestrator.machine.ram import GuestRam
 from orchestrator.probe.emulation import Operation
 from orchestrator.probe.instruction import decode, word_at
 from orchestrator.probe.program import words
-from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA, HV_TRACE_PROBES, MAX_OPS, OP, PROBE
+from orchestrator.records import (
+    HV_TRACE_OPS,
+    HV_TRACE_PA,
+    HV_TRACE_PROBES,
+    MAX_OPS,
+    OP,
+    PROBE,
+    ProbeFlag,
+)
 
 _START_S: Final = 30.0
 _STOP_S: Final = 600.0
 _MAX_SEGMENTS: Final = 7
-_T32: Final = 1  # TRACE_PROBE_T32
 _NO_PROGRAM_PA: Final = HV_TRACE_PA + HV_TRACE_OPS + (MAX_OPS - 1) * OP.itemsize
 """The table's last operation, which nobody has changed from END."""
-_BOUNDED: Final = 8  # TRACE_PROBE_BOUNDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +104,14 @@ class Board:
             raise MachineError(f"{probe.va:#x}: {word:#010x} cannot be emulated: {decoded.reason}")
         entry = self.entry(probe.id)
         entry["va"], entry["word"], entry["vm"] = probe.va, word, probe.vm
+        entry["next"] = probe.va + 4
         bounded = any(int(entry[bound][0]) for bound in ("limit", "from_ns", "until_ns"))
-        entry["flags"] = flags | _T32 * thumb | _BOUNDED * bounded
+        entry["flags"] = (
+            flags
+            | ProbeFlag.T32 * thumb
+            | ProbeFlag.BOUNDED * bounded
+            | ProbeFlag.CONDITIONAL * decoded.conditional
+        )
         entry["emulation"], entry["operand"] = decoded.emulation, decoded.packed()
         entry["program_pa"], entry["words"] = program_pa, words(probe.program)
         entry["hits"], entry["taken"] = 0, 0
@@ -110,7 +122,7 @@ class Board:
     async def lift_hvc(self, probe: PluginProbe) -> ProbeCounts:
         """Undoes `place_hvc`, in the opposite order."""
         entry = self.entry(probe.id)
-        thumb = bool(int(entry["flags"][0]) & _T32)
+        thumb = bool(int(entry["flags"][0]) & ProbeFlag.T32)
         await self.channel.write_physical(probe.pa, _code(int(entry["word"][0]), thumb=thumb))
         counts = await self.channel.remove_probe(probe.id)
         entry["state"] = 0

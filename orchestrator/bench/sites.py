@@ -15,7 +15,7 @@ from typing import Final
 from orchestrator.config import ProbeConfig
 from orchestrator.guest.symbols import Encoding
 from orchestrator.mmu import TranslationFault
-from orchestrator.probe.emulation import AL, MAX_ROW, Emulation, Operation
+from orchestrator.probe.emulation import AL, MAX_ROW, SCATTERED, Emulation, Flag, Operation
 from orchestrator.probe.guest import Guest, View
 from orchestrator.probe.instruction import decode, is_long, word_at
 from orchestrator.probe.place import Place, class_name, find
@@ -49,9 +49,18 @@ def kind_of(word: int, *, thumb: bool) -> str | None:
     decoded = _decoded(word, thumb=thumb)
     if decoded is None:
         return None
-    rows = ", two rows" if decoded.emulation is Emulation.PUSH and decoded.shift > MAX_ROW else ""
-    conditional = ", conditional" if decoded.cond != AL else ""
-    return f"{'T32' if thumb else 'A32'} {class_name(decoded)}{rows}{conditional}"
+    conditional = ", conditional" if decoded.conditional else ""
+    return f"{'T32' if thumb else 'A32'} {class_name(decoded)}{_rows(decoded)}{conditional}"
+
+
+def _rows(decoded: Operation) -> str:
+    if decoded.emulation not in (Emulation.LOAD_MULTIPLE, Emulation.STORE_MULTIPLE):
+        return ""
+    if decoded.flags & Flag.ONE_BY_ONE:
+        return ", one by one"
+    if decoded.shift == SCATTERED:
+        return ", more rows"
+    return ", two rows" if decoded.shift > MAX_ROW else ""
 
 
 def condition_of(word: int, *, thumb: bool) -> int:

@@ -18,6 +18,7 @@ from orchestrator.probe.arithmetic import (
 from orchestrator.probe.emulation import (
     ALU_INDEX,
     NO_FLAGS,
+    NOWHERE,
     PARALLEL,
     PC,
     Bitfield,
@@ -67,7 +68,7 @@ def _alu_registers(f: Fields) -> tuple[int, int] | None:
     """Rd and Rn by the fields; None: bits that should be zero are not."""
     op = f["o"]
     if op in _TESTS:
-        return (0, f["n"]) if f["d"] == 0 else None
+        return (NOWHERE, f["n"]) if f["d"] == 0 else None
     if op in _MOVES:
         return (f["d"], 0) if f["n"] == 0 else None
     return f["d"], f["n"]

@@ -13,11 +13,16 @@ from typing import Final
 AL: Final = 14
 """Condition: always."""
 NO_REG: Final = 16
+"""Reads as 0."""
+NOWHERE: Final = 17
+"""Where a comparison's result goes."""
 SP: Final = 13
 LR: Final = 14
 PC: Final = 15
 MAX_ROW: Final = 9
-"""Registers of a PUSH in a row."""
+"""Registers of a list in a row."""
+SCATTERED: Final = 19
+"""Instead of their number: they are in more than two rows."""
 
 
 class Emulation(enum.IntEnum):
@@ -45,10 +50,7 @@ class Emulation(enum.IntEnum):
     WRITE_PSR = 19
     READ_CP15 = 20
     WRITE_CP15 = 21
-    PUSH = 24
-    PUSH_ONE = 25
-    PUSH_DUAL = 26
-    MOVE = 28
+    MOVE = 22
 
 
 class Flag(enum.IntFlag):
@@ -62,6 +64,9 @@ class Flag(enum.IntFlag):
     WRITEBACK = 32
     SUBTRACT = 64
     UNPRIVILEGED = 128
+    INDEXED = 1
+    ONE_BY_ONE = 1
+    LOADS_PC = 4
 
 
 class Shift(enum.IntEnum):
@@ -142,6 +147,8 @@ NO_FLAGS: Final = Flag(0)
 _OPERAND: Final = struct.Struct("<8B2I")
 _WORDS: Final = struct.Struct("<4I")
 _MASK: Final = 0xFFFF_FFFF
+FIRST_AT: Final = 14
+"""Where the hypervisor has sp, lr, pc, zeros and what goes nowhere: `enum emulate_register`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +160,11 @@ class Operation:
         cond: 0 to 14.
         op: By class.
         flags: What of it applies.
-        shift: Of rm, or the first bit of a field.
-        rd: And the other registers: a number, or `NO_REG`.
+        shift: Of rm, or the first bit of a field, or registers in a row.
+        rd: And the other registers: a number, `NO_REG` or `NOWHERE`.
         rn: See rd.
         rm: See rd.
-        ra: See rd; the length of a list.
+        ra: See rd; the bytes of a list, less one.
         value: By class.
         extra: By class.
     """
@@ -174,9 +181,20 @@ class Operation:
     value: int = 0
     extra: int = 0
 
+    @property
+    def conditional(self) -> bool:
+        """Whether it is done only under a condition."""
+        return self.cond != AL
+
     def packed(self) -> tuple[int, int, int, int]:
         """`trace_probe.operand`."""
-        head = (self.cond, self.op, self.flags, self.shift, self.rd, self.rn, self.rm, self.ra)
-        raw = _OPERAND.pack(*head, self.value & _MASK, self.extra & _MASK)
+        registers = (self.rd, self.rn, self.rm, self.ra)
+        words = [each if each < SP else each - SP + FIRST_AT for each in registers]
+        if self.emulation in (Emulation.LOAD_MULTIPLE, Emulation.STORE_MULTIPLE):
+            words[0], words[3] = 4 * words[0], self.ra
+        raw = _OPERAND.pack(
+            *(self.cond, self.op, self.flags, self.shift, *words),
+            *(self.value & _MASK, self.extra & _MASK),
+        )
         first, second, third, fourth = _WORDS.unpack(raw)
         return first, second, third, fourth

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Loads and stores: addressing modes, and those that begin a stack frame. For `a32` and `t32`."""
+"""Loads and stores: addressing modes, and lists of registers. For `a32` and `t32`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from orchestrator.probe.emulation import (
+    FIRST_AT,
     LR,
     MAX_ROW,
     NO_FLAGS,
     NO_REG,
     PC,
+    SCATTERED,
     SP,
     Access,
     Emulation,
@@ -26,8 +29,20 @@ from orchestrator.probe.encoding import (
     immediate_shift,
 )
 
-_WORD_BYTES: Final = 4
-_DUAL_BYTES: Final = 8
+_WORD: Final = 0xFFFF_FFFF
+_MOST_ROWS: Final = 2
+_BYTES: Final = {
+    Access.WORD: 4,
+    Access.BYTE: 1,
+    Access.HALF: 2,
+    Access.SIGNED_BYTE: 1,
+    Access.SIGNED_HALF: 2,
+}
+
+
+def alignment(op: Access) -> int:
+    """`extra` of a load or store: the bits of an aligned address that are 0."""
+    return _BYTES[op] - 1
 
 
 def _indexing(f: Fields) -> tuple[Flag, bool]:
@@ -51,66 +66,61 @@ def _access(f: Fields, context: Context, *, load: bool, op: Access) -> Decoded:
         flags=flags,
         rd=rt,
         rn=rn,
+        extra=alignment(op),
     )
-    return _offset(f, operation)
+    return _offset(f, operation, context)
 
 
 def _list_offsets(first: int, moved: int) -> int:
     return (moved & 0xFFFF) << 16 | (first & 0xFFFF)
 
 
-def push(operation: Operation) -> Operation:
-    """A store that begins a stack frame gets a class of its own, which takes a shorter way."""
-    o = operation
-    if o.rn != SP or not o.flags & Flag.WRITEBACK or o.flags & Flag.UNPRIVILEGED:
-        return o
-    if o.emulation is Emulation.STORE_MULTIPLE:
-        return _push_list(o)
-    if not o.flags & Flag.PRE or o.rm != NO_REG or o.value >= 0:
-        return o
-    extra = _list_offsets(o.value, o.value)
-    if o.emulation is Emulation.STORE_DUAL and o.ra == o.rd + 1 < SP and o.value <= -_DUAL_BYTES:
-        return replace(o, emulation=Emulation.PUSH_DUAL, shift=2, extra=extra)
-    is_word = o.emulation is Emulation.STORE and o.op == Access.WORD and o.value <= -_WORD_BYTES
-    if is_word and o.rd in (*range(SP), LR):
-        link = Flag.LINK if o.rd == LR else NO_FLAGS
-        count = 0 if o.rd == LR else 1
-        flags = o.flags | link
-        return replace(o, emulation=Emulation.PUSH_ONE, flags=flags, shift=count, extra=extra)
+def _in_rows(o: Operation) -> Operation:
+    """Tells the hypervisor of the rows in a list, by which it moves them."""
+    load = o.emulation is Emulation.LOAD_MULTIPLE
+    stores_base = not load and o.flags & Flag.WRITEBACK and o.value >> o.rn & 1
+    if stores_base or (o.value >> PC and not load):
+        return replace(o, flags=o.flags | Flag.ONE_BY_ONE)
+    flags = o.flags
+    flags |= Flag.LINK if o.value >> LR & 1 else NO_FLAGS
+    flags |= Flag.LOADS_PC if o.value >> PC else NO_FLAGS
+    # Behind r12 the hypervisor has another register; sp and lr follow each other again.
+    rows = list(_rows(o.value & (1 << SP) - 1))
+    rows += [(SP, 1)] if o.value >> SP & 1 else []
+    if len(rows) > _MOST_ROWS and o.value >> SP & 1:
+        return replace(o, flags=o.flags | Flag.ONE_BY_ONE)
+    o = replace(o, flags=flags, rd=0)
+    if len(rows) > _MOST_ROWS:
+        return replace(o, shift=SCATTERED)
+    if rows:
+        o = replace(o, rd=rows[0][0], shift=rows[0][1])
+    if len(rows) == _MOST_ROWS:
+        first, count = rows[1]
+        at = first if first < SP else FIRST_AT
+        o = replace(o, shift=MAX_ROW + o.shift, op=at | count << 4)
     return o
 
 
-def _push_list(o: Operation) -> Operation:
-    """Registers in a row, or in two, and lr, below sp."""
-    low = o.value & ~(1 << LR)
-    first, count = _lowest_row(low)
-    second, second_count = _lowest_row(low >> first + count << first + count)
-    in_rows = count + second_count == low.bit_count() and max(count, second_count) <= MAX_ROW
-    if not in_rows or low >> SP or o.extra != _list_offsets(-4 * o.ra, -4 * o.ra):
-        return o
-    flags = o.flags | (Flag.LINK if o.value >> LR & 1 else NO_FLAGS)
-    o = replace(o, emulation=Emulation.PUSH, flags=flags, rd=first, shift=count)
-    if second_count:
-        o = replace(o, shift=MAX_ROW + count, op=second | second_count << 4)
-    return o
+def _rows(registers: int) -> Iterator[tuple[int, int]]:
+    """First register and number of each row."""
+    while registers:
+        first = (registers & -registers).bit_length() - 1
+        row = registers >> first
+        count = min((row ^ row + 1).bit_length() - 1, MAX_ROW)
+        yield first, count
+        registers &= ~((1 << count) - 1 << first)
 
 
-def _lowest_row(registers: int) -> tuple[int, int]:
-    """The first of a list's registers, and how many follow each other from there on; (0, 0): none."""
-    if not registers:
-        return 0, 0
-    first = (registers & -registers).bit_length() - 1
-    row = registers >> first
-    return first, (row ^ row + 1).bit_length() - 1
-
-
-def _offset(f: Fields, operation: Operation) -> Decoded:
+def _offset(f: Fields, operation: Operation, context: Context) -> Decoded:
     if "m" not in f:
-        return push(replace(operation, value=f["i"] if f["u"] else -f["i"]))
+        offset = f["i"] if f["u"] else -f["i"]
+        if operation.rn == PC:
+            return replace(operation, rn=NO_REG, value=(context.va + 8 + offset) & _WORD)
+        return replace(operation, value=offset)
     if f["m"] == PC or (operation.flags & Flag.WRITEBACK and f["m"] == f["n"]):
         return UNPREDICTABLE
     shift, amount = immediate_shift(f.get("t", 0), f.get("i", 0))
-    flags = operation.flags | (NO_FLAGS if f["u"] else Flag.SUBTRACT)
+    flags = operation.flags | Flag.INDEXED | (NO_FLAGS if f["u"] else Flag.SUBTRACT)
     return replace(operation, rm=f["m"], shift=shift, value=amount, flags=flags)
 
 
@@ -150,8 +160,9 @@ def _dual(f: Fields, context: Context) -> Decoded:
         rd=rt,
         ra=rt + 1,
         rn=rn,
+        extra=alignment(Access.WORD),
     )
-    return _offset(f, operation)
+    return _offset(f, operation, context)
 
 
 def multiple(
@@ -178,11 +189,11 @@ def multiple(
         cond=context.cond,
         flags=Flag.WRITEBACK if writeback else NO_FLAGS,
         rn=rn,
-        ra=count,
+        ra=4 * count - 1,
         value=registers,
         extra=_list_offsets(first, moved),
     )
-    return push(operation)
+    return _in_rows(operation)
 
 
 def load_store_multiple(f: Fields, context: Context) -> Decoded:

@@ -20,6 +20,8 @@ from orchestrator.probe.arithmetic import (
 from orchestrator.probe.emulation import (
     ALU_INDEX,
     NO_FLAGS,
+    NO_REG,
+    NOWHERE,
     PC,
     REGISTER_INDEX,
     SP,
@@ -47,7 +49,7 @@ from orchestrator.probe.encoding import (
     row,
     sign_extend,
 )
-from orchestrator.probe.loads import multiple, push
+from orchestrator.probe.loads import alignment, multiple
 from orchestrator.probe.system import (
     coprocessor,
     cps,
@@ -75,7 +77,7 @@ def _alu(f: Fields, operation: Operation) -> Decoded:
     if d == PC:
         if not f["S"] or op not in _ALU_TESTS or n == PC:
             return UNPREDICTABLE
-        name, d = _ALU_TESTS[op], 0
+        name, d = _ALU_TESTS[op], NOWHERE
     elif n == PC:
         if op not in _ALU_MOVES:
             return UNPREDICTABLE
@@ -223,8 +225,9 @@ def _table_branch(f: Fields, context: Context) -> Decoded:
         emulation=Emulation.TABLE_BRANCH,
         cond=context.cond,
         op=Access.HALF if f["h"] else Access.BYTE,
-        rn=f["n"],
+        rn=NO_REG if f["n"] == PC else f["n"],
         rm=f["m"],
+        value=context.va + 4 if f["n"] == PC else 0,
     )
 
 
@@ -251,6 +254,7 @@ def _access(f: Fields, context: Context) -> Operation | Refusal:
         flags=Flag.PRE,
         rd=f["d"],
         rn=f["n"],
+        extra=alignment(op),
     )
 
 
@@ -292,7 +296,7 @@ def _access_near(f: Fields, context: Context) -> Decoded:
     flags = (Flag.PRE if p else NO_FLAGS) | (Flag.WRITEBACK if w else NO_FLAGS)
     if unprivileged:
         flags |= Flag.UNPRIVILEGED
-    return push(replace(operation, value=f["i"] if u else -f["i"], flags=flags))
+    return replace(operation, value=f["i"] if u else -f["i"], flags=flags)
 
 
 def _access_register(f: Fields, context: Context) -> Decoded:
@@ -303,7 +307,8 @@ def _access_register(f: Fields, context: Context) -> Decoded:
         return operation
     if f["m"] in (SP, PC):
         return UNPREDICTABLE
-    return replace(operation, rm=f["m"], value=f["i"])
+    flags = operation.flags | Flag.INDEXED
+    return replace(operation, rm=f["m"], value=f["i"], flags=flags)
 
 
 def _dual(f: Fields, context: Context) -> Decoded:
@@ -322,10 +327,11 @@ def _dual(f: Fields, context: Context) -> Decoded:
         ra=rt2,
         rn=rn,
         value=offset,
+        extra=alignment(Access.WORD),
     )
     if rn == PC:
         return replace(operation, rn=Operation.rn, value=(_base(context) + offset) & _WORD)
-    return push(operation)
+    return operation
 
 
 def _multiple(f: Fields, context: Context) -> Decoded:

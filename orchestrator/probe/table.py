@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from orchestrator import records
 from orchestrator.errors import CheckFailed
 from orchestrator.probe.place import Place
+from orchestrator.records import ProbeFlag
 
-_T32: Final = 1
-_RECORD: Final = 4
-_BOUNDED: Final = 8
 _FREE, _ARMED = 0, 1
 _FIRST_SHADOW_ID: Final = records.MAX_PROBES
 _LAST_ID: Final = 0xFFFF
@@ -141,8 +139,14 @@ class ProbeTable:
         if place.displaced is None:
             raise ValueError("a shadow probe has no entry")
         entry["va"], entry["vm"], entry["word"] = place.wanted.va, vm, place.word
+        entry["next"] = place.wanted.va + 4
         bounded = bool(limit or window_ns[0] or window_ns[1])
-        entry["flags"] = _T32 * place.thumb | _RECORD * record | _BOUNDED * bounded
+        entry["flags"] = (
+            ProbeFlag.T32 * place.thumb
+            | ProbeFlag.RECORD * record
+            | ProbeFlag.BOUNDED * bounded
+            | ProbeFlag.CONDITIONAL * place.displaced.conditional
+        )
         entry["emulation"] = place.displaced.emulation
         entry["operand"][0] = place.displaced.packed()
         entry["program_pa"], entry["words"] = program_pa, words

@@ -38,7 +38,6 @@ CLASSES = tuple(c for c in Emulation if c is not Emulation.NONE)
 ACCESSES = (
     *(Emulation.LOAD, Emulation.STORE, Emulation.LOAD_DUAL, Emulation.STORE_DUAL),
     *(Emulation.LOAD_MULTIPLE, Emulation.STORE_MULTIPLE),
-    *(Emulation.PUSH, Emulation.PUSH_ONE, Emulation.PUSH_DUAL),
 )
 """Without an MMU all RAM is code, so a branch may end anywhere; but these alone differ there."""
 INSTANCES = (records.MAX_PROBES - 1) // len(CLASSES)
@@ -124,9 +123,7 @@ def _needs(  # noqa: PLR0911 -- one answer for each class
     match o.emulation:
         case Emulation.LOAD | Emulation.STORE | Emulation.LOAD_DUAL | Emulation.STORE_DUAL:
             return _access(o, site_va)
-        case Emulation.PUSH_ONE | Emulation.PUSH_DUAL:
-            return MEMORY, o.value, {o.rn: POINTER}
-        case Emulation.LOAD_MULTIPLE | Emulation.STORE_MULTIPLE | Emulation.PUSH:
+        case Emulation.LOAD_MULTIPLE | Emulation.STORE_MULTIPLE:
             to_pc = o.emulation is Emulation.LOAD_MULTIPLE and o.value >> PC
             return MEMORY | (CODE if to_pc else 0), signed16(o.extra), {o.rn: POINTER}
         case Emulation.TABLE_BRANCH:
@@ -255,10 +252,14 @@ def probe_table(chosen: list[Instance], sites_va: int) -> bytes:
     for number, instance in enumerate(chosen, start=1):
         entry = table[number]
         entry["va"] = sites_va + instance.site
+        entry["next"] = sites_va + instance.site + 4
         entry["word"] = instance.word
         entry["state"] = 1
         entry["vm"] = 0
-        entry["flags"] = 1 if instance.thumb else 0
+        entry["flags"] = (
+            records.ProbeFlag.T32 * instance.thumb
+            | records.ProbeFlag.CONDITIONAL * instance.operation.conditional
+        )
         entry["emulation"] = instance.operation.emulation
         entry["operand"] = instance.operation.packed()
     return table.tobytes()
@@ -284,7 +285,7 @@ def run(directory: Path, chosen: list[Instance], table: bytes, states: int, tabl
     )
     toml = directory / "emulation.toml"
     toml.write_text(
-        f'[machine]\ncores = 1\n[vm.emulation]\ntype = "elf"\nram = "4M"\npin = [0]\n'
+        f'[machine]\ncores = 2\n[vm.emulation]\ntype = "elf"\nram = "4M"\npin = [1]\n'
         f'image = "{directory}/emulation.elf"\nready = "emulation: done"\n'
     )
     options = BootOptions(out=directory / "run", dry_run=True)

@@ -41,9 +41,10 @@ void _start(void) { for (;;) far[1] = caller(far[0]) + other(far[2]); }
 @pytest.mark.parametrize(
     ("word", "isa", "kind"),
     [
-        (PUSH, "A32", "A32 push"),
-        (0xE92D5FFF, "A32", "A32 store multiple"),  # push {r0-r12, lr}: more than two rows
-        (0xE92D4FF7, "A32", "A32 push, two rows"),  # push {r0-r2, r4-r11, lr}
+        (PUSH, "A32", "A32 store multiple"),
+        (0xE92D5FFF, "A32", "A32 store multiple, two rows"),  # push {r0-r12, lr}
+        (0xE92D4FF7, "A32", "A32 store multiple, two rows"),  # push {r0-r2, r4-r11, lr}
+        (0xE92D4111, "A32", "A32 store multiple, more rows"),  # push {r0, r4, r8, lr}
         (LDR, "A32", "A32 load"),
         (MOVLS, "A32", "A32 alu imm, conditional"),
         (0xE3A0E000, "A32", "A32 alu imm"),
@@ -96,7 +97,7 @@ def test_a_place_costs_what_most_of_its_hits_do() -> None:
     ]
     found = {(each.label, each.kind): each.cost for each in place_costs(hits, probes)}
     assert found == {
-        ("f", "A32 push"): 100,
+        ("f", "A32 store multiple"): 100,
         ("f+0x4", "A32 alu imm, conditional"): 119,
         ("f+0x4", f"A32 {NOT_MET}"): 80,
         ("g", "A32 load"): 50,

@@ -13,7 +13,8 @@ from orchestrator.probe.emulation import Emulation, Flag, Operation
 
 ABI = Path(__file__).parents[2] / "images" / "abi"
 CONSTANTS: dict[str, int] = {
-    **{f"EMULATE_{member.name}": member.value for member in (*Emulation, *Flag)},
+    **{f"EMULATE_{member.name}": member.value for member in Emulation},
+    **{f"EMULATE_{name}": member.value for name, member in Flag.__members__.items()},
     **{f"SHIFT_{member.name}": member.value for member in emulation.Shift},
     **{f"BITFIELD_{member.name}": member.value for member in emulation.Bitfield},
     **{f"SATURATE_{member.name}": member.value for member in emulation.Saturate},
@@ -25,7 +26,14 @@ CONSTANTS: dict[str, int] = {
     "EMULATE_CLASSES": max(Emulation) + 1,
     "EMULATE_AL": emulation.AL,
     "EMULATE_MAX_ROW": emulation.MAX_ROW,
+    "EMULATE_SCATTERED": emulation.SCATTERED,
+}
+REGISTERS = {
+    "EMULATE_SP": emulation.SP,
+    "EMULATE_LR": emulation.LR,
+    "EMULATE_PC": emulation.PC,
     "EMULATE_NO_REG": emulation.NO_REG,
+    "EMULATE_NOWHERE": emulation.NOWHERE,
 }
 FIELDS = ("cond", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extra")
 
@@ -33,7 +41,11 @@ FIELDS = ("cond", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extr
 @pytest.fixture(scope="module")
 def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """Constants and offsets as the host's compiler sees them."""
-    names = [*CONSTANTS, *(f"offsetof(struct emulation_operand, {name})" for name in FIELDS)]
+    names = [
+        *CONSTANTS,
+        *REGISTERS,
+        *(f"offsetof(struct emulation_operand, {name})" for name in FIELDS),
+    ]
     lines = "\n".join(f'    printf("%s=%d\\n", "{name}", (int)({name}));' for name in names)
     directory = tmp_path_factory.mktemp("header")
     source = directory / "print.c"
@@ -52,6 +64,14 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_name_has_the_number_of_the_header(header: dict[str, int], name: str) -> None:
     assert header[name] == CONSTANTS[name]
+
+
+@pytest.mark.parametrize("name", REGISTERS)
+def test_register_is_where_the_hypervisor_has_it(header: dict[str, int], name: str) -> None:
+    number = REGISTERS[name]
+    operation = Operation(emulation=Emulation.LONG, rd=12, rn=number, rm=0, ra=number)
+    registers = operation.packed()[1].to_bytes(4, "little")
+    assert list(registers) == [12, header[name], 0, header[name]]
 
 
 def test_operand_is_packed_as_the_header_has_it(header: dict[str, int]) -> None:

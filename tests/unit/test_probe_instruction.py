@@ -11,7 +11,16 @@ import capstone
 import pytest
 
 from orchestrator.probe import a32, t32
-from orchestrator.probe.emulation import MAX_ROW, REGISTER, Emulation
+from orchestrator.probe.emulation import (
+    FIRST_AT,
+    MAX_ROW,
+    PC,
+    REGISTER,
+    SCATTERED,
+    SP,
+    Emulation,
+    Flag,
+)
 from orchestrator.probe.encoding import Row
 from orchestrator.probe.instruction import (
     Operation,
@@ -48,9 +57,6 @@ CLASS_OF_MNEMONIC = {
     Emulation.STORE_DUAL: r"strd",
     Emulation.LOAD_MULTIPLE: r"ldm(db|ib|da|ia)?|pop",
     Emulation.STORE_MULTIPLE: r"stm(db|ib|da|ia)?|push",
-    Emulation.PUSH: r"push|stmdb",
-    Emulation.PUSH_ONE: r"push|str",
-    Emulation.PUSH_DUAL: r"strd",
     Emulation.MOVE: r"mov|movw|add|sub|adr",
     Emulation.READ_PSR: r"mrs",
     Emulation.WRITE_PSR: r"msr|cps(i[de])?|setend",
@@ -149,9 +155,9 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
 @pytest.mark.parametrize(
     ("word", "thumb", "emulation"),
     [
-        (0xE52DE004, False, Emulation.PUSH_ONE),  # push {lr}
-        (0xE92D4010, False, Emulation.PUSH),
-        (0xE92D4011, False, Emulation.PUSH),  # push {r0, r4, lr}
+        (0xE52DE004, False, Emulation.STORE),  # push {lr}
+        (0xE92D4010, False, Emulation.STORE_MULTIPLE),
+        (0xE92D4011, False, Emulation.STORE_MULTIPLE),  # push {r0, r4, lr}
         (0xE92D4111, False, Emulation.STORE_MULTIPLE),  # push {r0, r4, r8, lr}
         (0xE8BD8010, False, Emulation.LOAD_MULTIPLE),  # pop {r4, pc}
         (0xE1A0C00D, False, Emulation.ALU_SHIFT),  # mov ip, sp
@@ -170,8 +176,8 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xE59F1004, False, Emulation.LOAD),  # ldr r1, [pc, #4]
         (0xE1D320B0, False, Emulation.LOAD),  # ldrh r2, [r3]
         (0xE1CD42F4, False, Emulation.STORE_DUAL),  # strd r4, [sp, #36]
-        (0xE16D41F0, False, Emulation.PUSH_DUAL),  # strd r4, [sp, #-16]!
-        (0xE52D4008, False, Emulation.PUSH_ONE),  # str r4, [sp, #-8]!
+        (0xE16D41F0, False, Emulation.STORE_DUAL),  # strd r4, [sp, #-16]!
+        (0xE52D4008, False, Emulation.STORE),  # str r4, [sp, #-8]!
         (0xE12FFF1E, False, Emulation.BRANCH_REG),  # bx lr
         (0xEE1D0F90, False, Emulation.READ_CP15),  # mrc p15, 0, r0, c13, c0, 4
         (0xE10F0000, False, Emulation.READ_PSR),  # mrs r0, cpsr
@@ -182,7 +188,7 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xF5D0F000, False, Emulation.NOP),  # pld [r0]
         (0xE6EF0070, False, Emulation.REGISTER),  # uxtb r0, r0
         (0xE0821493, False, Emulation.LONG),  # umull r1, r2, r3, r4
-        (0xE92D4FF0, True, Emulation.PUSH),  # push.w {r4-r11, lr}
+        (0xE92D4FF0, True, Emulation.STORE_MULTIPLE),  # push.w {r4-r11, lr}
         (0xF8D11004, True, Emulation.LOAD),  # ldr.w r1, [r1, #4]
         (0xE8DFF001, True, Emulation.TABLE_BRANCH),  # tbb [pc, r1]
         (0xF3AF8000, True, Emulation.NOP),  # nop.w
@@ -196,15 +202,45 @@ def test_what_compilers_write_can_be_displaced(
     assert decoded.emulation is emulation
 
 
-def test_a_push_of_two_rows_is_told_row_by_row() -> None:
+@pytest.mark.parametrize(
+    ("word", "flags", "first", "second"),
+    [
+        (0xE92D4010, Flag.LINK, (4, 1), 0),  # push {r4, lr}
+        (0xE92D40F7, Flag.LINK, (0, MAX_ROW + 3), 4 | 4 << 4),  # push {r0-r2, r4-r7, lr}
+        (0xE8BD1FFF, Flag(0), (0, MAX_ROW + 9), 9 | 4 << 4),  # pop {r0-r12}
+        (0xE8BD8000, Flag.LOADS_PC, (0, 0), 0),  # ldm sp!, {pc}
+        (0xE8BDC030, Flag.LINK | Flag.LOADS_PC, (4, 2), 0),  # pop {r4, r5, lr, pc}
+        (0xE8AC6FF0, Flag.LINK, (4, MAX_ROW + 8), FIRST_AT | 1 << 4),  # stm ip!, {r4-fp, sp, lr}
+        (0xE8AC2000, Flag(0), (SP, 1), 0),  # stm ip!, {sp}
+        (0xE92D4111, Flag.LINK, (0, SCATTERED), 0),  # push {r0, r4, r8, lr}: three rows
+    ],
+)
+def test_a_list_is_told_row_by_row(
+    word: int, flags: Flag, first: tuple[int, int], second: int
+) -> None:
     """More than nine registers is the first row's code for "a second one follows"."""
-    decoded = decode(0xE92D48F7, va=VA, thumb=False)  # push {r0-r2, r4-r7, r11, lr}: three rows
+    decoded = decode(word, va=VA, thumb=False)
     assert isinstance(decoded, Operation)
-    assert decoded.emulation is Emulation.STORE_MULTIPLE
-    decoded = decode(0xE92D40F7, va=VA, thumb=False)  # push {r0-r2, r4-r7, lr}
+    assert decoded.flags == flags | Flag.WRITEBACK
+    assert ((decoded.rd, decoded.shift), decoded.op) == (first, second)
+
+
+@pytest.mark.parametrize("word", [0xE92D8010, 0xE8A00003, 0xE8AC2011])
+def test_other_lists_are_done_one_by_one(word: int) -> None:
+    """Here: push {r4, pc}; stm r0!, {r0, r1}; stm ip!, {r0, r4, sp}."""
+    decoded = decode(word, va=VA, thumb=False)
     assert isinstance(decoded, Operation)
-    assert (decoded.emulation, decoded.rd, decoded.shift) == (Emulation.PUSH, 0, MAX_ROW + 3)
-    assert decoded.op == 4 | 4 << 4
+    assert decoded.flags & Flag.ONE_BY_ONE
+
+
+def test_t32_leaves_no_pc_to_be_read() -> None:
+    """The hypervisor reads it as A32 does."""
+    for _, word, thumb in cases():
+        decoded = decode(word, va=VA, thumb=thumb)
+        if thumb and isinstance(decoded, Operation):
+            read = {decoded.rn, decoded.rm}
+            read |= {decoded.rd} if decoded.emulation is Emulation.STORE else set()
+            assert PC not in read, hex(word)
 
 
 def test_branch_targets_are_folded() -> None:
@@ -255,6 +291,6 @@ def test_word_at_puts_the_first_halfword_up() -> None:
 def test_coverage_counts_both_kinds() -> None:
     result = coverage([(VA, 0xE92D4010), (VA + 4, 0xE1A0C00D), (VA + 8, 0xEF000000)])
     assert result.total == 3
-    assert result.by_class[Emulation.PUSH] == 1
+    assert result.by_class[Emulation.STORE_MULTIPLE] == 1
     assert result.refused == [(VA + 8, Reason.CALL)]
     assert result.share == pytest.approx(2 / 3)
