@@ -31,8 +31,7 @@ _CODE_TYPES: Final = frozenset("tTwW")
 _DATA_TYPES: Final = frozenset("bB")
 """Every kernel that names its data has some that begins as zero; `_etext` alone is a "D"."""
 _LACKS: Final = (
-    "of data this kernel has names for what modules may use (it is built without "
-    "CONFIG_KALLSYMS_ALL): give the address of other data"
+    "data that is not exported has none (the kernel lacks CONFIG_KALLSYMS_ALL): give its address"
 )
 _INIT_BOUNDS: Final = ("_sinittext", "_einittext")
 """Between them lies what runs once; its memory is then given away (free_initmem)."""

@@ -223,6 +223,9 @@ class Probes:
         """
         await self._let_go()
         places, skipped = await self.plan(probes)
+        for hvc_mode in (True, False):
+            count = sum((place.displaced is not None) == hvc_mode for place in places)
+            self._numbers.check(count, hvc=hvc_mode)
         placed: list[Placed] = []
         try:
             for place in places:

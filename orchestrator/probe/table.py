@@ -5,6 +5,7 @@ Numbers are handed out here. The tables lie in the hypervisor's memory, where th
 data; the code of guests is another matter (`arm`).
 """
 
+import heapq
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -34,7 +35,26 @@ class Numbers:
     """Ids of probes: those of `hvc` mode name an entry of the table, those of `shadow` do not."""
 
     def __init__(self) -> None:
-        self._used: set[int] = set()
+        # 0 is the immediate of the calling convention's HVC.
+        self._unused = {
+            True: range(1, records.MAX_PROBES),
+            False: range(_FIRST_SHADOW_ID, _LAST_ID + 1),
+        }
+        self._free: dict[bool, list[int]] = {True: [], False: []}
+
+    def check(self, wanted: int, *, hvc: bool) -> None:
+        """Whether so many ids are left.
+
+        Raises:
+            CheckFailed: They are not.
+        """
+        left = len(self._free[hvc]) + len(self._unused[hvc])
+        if wanted > left:
+            mode, other = ("hvc", "mode=shadow, ") if hvc else ("shadow", "")
+            raise CheckFailed(
+                f"{wanted} probes of mode {mode} are wanted, there is room for {left} more; choose "
+                f"a narrower pattern, {other}or remove some"
+            )
 
     def take(self, *, hvc: bool) -> int:
         """The smallest free id.
@@ -42,17 +62,15 @@ class Numbers:
         Raises:
             CheckFailed: All are used.
         """
-        last = records.MAX_PROBES - 1 if hvc else _LAST_ID
-        # 0 is the immediate of the calling convention's HVC.
-        for number in range(1 if hvc else _FIRST_SHADOW_ID, last + 1):
-            if number not in self._used:
-                self._used.add(number)
-                return number
-        raise CheckFailed(f"there are {len(self._used)} probes; remove some before adding more")
+        self.check(1, hvc=hvc)
+        if self._free[hvc]:
+            return heapq.heappop(self._free[hvc])
+        number, self._unused[hvc] = self._unused[hvc][0], self._unused[hvc][1:]
+        return number
 
     def free(self, number: int) -> None:
-        """Gives an id back."""
-        self._used.discard(number)
+        """Gives an id back that was taken."""
+        heapq.heappush(self._free[number < _FIRST_SHADOW_ID], number)
 
 
 class ProgramTable:

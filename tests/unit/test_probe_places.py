@@ -246,6 +246,11 @@ def test_numbers_are_used_again_and_run_out() -> None:
         numbers.take(hvc=True)
     with pytest.raises(CheckFailed, match="remove some"):
         numbers.take(hvc=True)
+    numbers.free(7)
+    numbers.check(1, hvc=True)
+    with pytest.raises(CheckFailed, match=r"2 probes of mode hvc .* room for 1 more"):
+        numbers.check(2, hvc=True)
+    numbers.check(40_000, hvc=False)
 
 
 def test_observers_that_disagree_are_told() -> None:
