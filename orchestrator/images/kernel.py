@@ -35,7 +35,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from orchestrator.errors import MissingToolError, StorageError
+from orchestrator.errors import MissingToolError, StorageError, UsageError
 from orchestrator.images import debian
 from orchestrator.images.modules import dependencies, module_name
 from orchestrator.images.store import Store, storage_errors
@@ -105,7 +105,8 @@ def linux_kernel(store: Store, flavour: str | Path) -> KernelImage:
 
     Raises:
         MissingToolError: The package or a decompressor is not available on this machine.
-        StorageError: A file cannot be read or written, or is no ARM kernel.
+        UsageError: The file is no ARM kernel.
+        StorageError: A file cannot be read or written.
     """
     if isinstance(flavour, Path):
         return _kernel_of_file(store, flavour)
@@ -167,7 +168,12 @@ def _kernel_of_file(store: Store, path: Path) -> KernelImage:
         data = path.read_bytes()
 
     def fill(directory: Path) -> None:
-        _write(directory, decompress(data), version=str(path))
+        try:
+            kernel = decompress(data)
+            _release(kernel.image)
+        except StorageError as error:
+            raise UsageError(f"{path}: {error.message}; name a zImage or an Image") from error
+        _write(directory, kernel, version=str(path))
 
     return _read(store.entry(f"kernel/file_{hashlib.sha256(data).hexdigest()}", fill))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import StorageError
+from orchestrator.errors import StorageError, UsageError
 from orchestrator.images import kernel
 from orchestrator.images.kernel import decompress, linux_kernel, text_offset_of_code
 from orchestrator.images.store import Store
@@ -153,6 +153,13 @@ def test_a_kernel_that_is_not_there_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read the kernel .*nowhere"):
         linux_kernel(Store(tmp_path), tmp_path / "nowhere")
     assert Store(tmp_path).list() == ()
+
+
+def test_a_file_that_is_no_kernel_is_named(tmp_path: Path) -> None:
+    (tmp_path / "hostname").write_text("box\n")
+    with pytest.raises(UsageError, match=r"hostname: not an ARM kernel: only 4 bytes; name a zIm"):
+        linux_kernel(Store(tmp_path / "store"), tmp_path / "hostname")
+    assert Store(tmp_path / "store").list() == ()
 
 
 def debian_zimages() -> list[Path]:
