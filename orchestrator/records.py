@@ -119,7 +119,8 @@ PROBE: Final = np.dtype(
         ("next", "<u4"),
         ("hits", "<u4", (MAX_CPUS,)),
         ("operand", "<u4", (4,)),
-        ("reserved1", "u1", (32,)),
+        ("cond", "u1"),
+        ("reserved1", "u1", (31,)),
     ]
 )
 """`struct trace_probe`, 128 bytes."""

@@ -34,8 +34,9 @@ enum emulation {
     /*
      * value: list, ra: its bytes - 1. extra: first address - rn, and in the high half writeback - rn.
      * LINK: lr is one of them; LOADS_PC: pc. The others are `shift` registers in a row, from the byte
-     * `rd` of struct vcpu on; more than EMULATE_MAX_ROW: so many less in a row, then a second one, from
-     * op & 15 on, of op >> 4. EMULATE_SCATTERED: there are more rows than that.
+     * `rd` of struct vcpu on. More than EMULATE_MAX_ROW: so many less in a row, then a second one, from
+     * op & 15 on, of op >> 4; more than twice that: so many less, and a third one, told so by `last`.
+     * EMULATE_SCATTERED: there are more rows than that.
      */
     EMULATE_LOAD_MULTIPLE,
     EMULATE_STORE_MULTIPLE,
@@ -58,6 +59,7 @@ enum emulate_flags {
     EMULATE_UNPRIVILEGED = 128,
     EMULATE_INDEXED = EMULATE_SET_FLAGS, /* of loads and stores, which have no flags to set */
     EMULATE_ONE_BY_ONE = EMULATE_SET_FLAGS, /* of lists that are not so simple */
+    EMULATE_MOVES_BASE = EMULATE_CARRY_CLEAR,
     EMULATE_LOADS_PC = EMULATE_CARRY_SET,
 };
 
@@ -71,11 +73,11 @@ enum emulate_register {
 };
 
 #define EMULATE_MAX_ROW 9u     /* registers in a row */
-#define EMULATE_SCATTERED 19u /* instead of their number */
-#define EMULATE_AL 14u         /* cond: always */
+#define EMULATE_SCATTERED 28u /* instead of their number */
+#define EMULATE_AL 14u         /* trace_probe.cond: always */
 
 struct emulation_operand {
-    uint8_t cond;
+    uint8_t last;
     uint8_t op;
     uint8_t flags;
     uint8_t shift; /* enum shift */

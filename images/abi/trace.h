@@ -126,7 +126,8 @@ struct trace_probe {
     uint32_t next;     /* va + 4: where the guest goes on */
     uint32_t hits[TRACE_MAX_CPUS];
     uint32_t operand[4]; /* decoded by the host, meaning by class: images/abi/emulation.h */
-    uint8_t reserved1[32];
+    uint8_t cond;        /* of the displaced instruction, 0 to 14 */
+    uint8_t reserved1[31];
 };
 
 /*
@@ -185,6 +186,7 @@ _Static_assert(offsetof(struct trace_probe, program_pa) == 12, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, from_ns) == 24, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, hits) == 48, "trace_probe");
 _Static_assert(offsetof(struct trace_probe, operand) == 80, "trace_probe");
+_Static_assert(offsetof(struct trace_probe, cond) == 96, "trace_probe");
 _Static_assert(sizeof(struct trace_probe) == 128, "trace_probe");
 _Static_assert(offsetof(struct trace_op, code) == 3, "trace_op");
 _Static_assert(sizeof(struct trace_op) == 8, "trace_op");

@@ -335,19 +335,19 @@ static void exchange_fiq(struct vcpu *vcpu)
 }
 
 /* vcpu->pc is the HVC's address; afterwards where the guest goes on. Any mode: probe.S has some. */
-void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *o)
+void emulate(struct vcpu *vcpu, const struct trace_probe *probe)
 {
     uint32_t cpsr = vcpu->cpsr, after;
     bool fiq = (cpsr & CPSR_MODE) == MODE_FIQ;
     enum outcome outcome = OUTCOME_NEXT;
 
-    if (o->cond >= EMULATE_AL || passes(o->cond, cpsr)) {
+    if (probe->cond >= EMULATE_AL || passes(probe->cond, cpsr)) {
         vcpu->sp = reg_read(vcpu, 13);
         vcpu->lr = reg_read(vcpu, 14);
         vcpu->pc_operand = reg_read(vcpu, 15);
         if (fiq)
             exchange_fiq(vcpu);
-        outcome = emulations[class](vcpu, o);
+        outcome = emulations[probe->emulation](vcpu, (const struct emulation_operand *)probe->operand);
         if (fiq)
             exchange_fiq(vcpu);
         after = vcpu->cpsr;

@@ -246,7 +246,7 @@ static enum outcome multiple(struct vcpu *vcpu, bool load, const struct emulatio
         else
             set_reg(vcpu, at, value);
     }
-    if (o->flags & EMULATE_WRITEBACK)
+    if (o->flags & EMULATE_MOVES_BASE)
         new_base = base + (uint32_t)((int32_t)o->extra >> 16);
     set_reg(vcpu, o->rn, new_base);
     return load && list >> 15 ? branch(vcpu, target) : OUTCOME_NEXT;

@@ -338,7 +338,7 @@ void trace_vcpu_init(struct vcpu *vcpu);
 void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, struct core *core);
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word);
 void trace_switch(const struct vcpu *old, const struct vcpu *next);
-void emulate(struct vcpu *vcpu, uint32_t class, const struct emulation_operand *operand);
+void emulate(struct vcpu *vcpu, const struct trace_probe *probe);
 
 static inline bool tracing(enum trace_kind kind)
 {

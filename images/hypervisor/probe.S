@@ -7,7 +7,7 @@
  *       mode, little-endian, aligned, in one page of memory that is there;
  *   general: the other classes in these modes, a function of emulate.c each;
  *   long_way: all that is left, and all that turns out not to be so simple. Nothing has changed by
- *       then but the copies of sp and lr in the vCPU.
+ *       then but r4 and the copies of sp and lr in the vCPU.
  *
  * In: r0 = sp = vCPU, its general registers stored in it, r1 = the immediate, below 8192, r3 = core,
  * r4 = pc + 4, r5 = cpsr.
@@ -33,10 +33,11 @@
     .equ PROBE_FLAGS, 10                @ and class
     .equ PROBE_NEXT, 44
     .equ PROBE_HITS, 48
-    .equ PROBE_OPERAND, 80              @ cond, op, flags, shift; rd, rn, rm, ra
+    .equ PROBE_OPERAND, 80              @ last, op, flags, shift; rd, rn, rm, ra
     .equ PROBE_RD, 84
     .equ PROBE_VALUE, 88                @ and extra
     .equ PROBE_EXTRA, 92
+    .equ PROBE_COND, 96
 
     @ trace_probe.flags
     .equ T32, 2                         @ N and C after a shift by 30
@@ -46,6 +47,7 @@
     @ emulation_operand.flags, where they lie in its first word
     .equ INDEXED, 1 << 16
     .equ ONE_BY_ONE, 1 << 16
+    .equ MOVES_BASE, 2 << 16
     .equ LINK, 8 << 16                  @ bit 19; LOADS_PC is bit 18
     .equ PRE, 16 << 16
     .equ WRITEBACK, 32 << 16
@@ -105,7 +107,7 @@ special:
     bcs     probe_record                @ it tells of what is before
     bmi     thumb
 conditional:
-    ldrb    r2, [r7, #PROBE_OPERAND]
+    ldrb    r2, [r7, #PROBE_COND]
     msr     cpsr_f, r5
     add     pc, pc, r2, lsl #3
     nop
@@ -153,6 +155,7 @@ count_hit:
 barrier:
     dsb
     b       count_hit
+    .ltorg
 
     @ The guest's sp and lr into the vCPU, if it is in Supervisor or IRQ mode.
     .macro  banked_in
@@ -193,13 +196,13 @@ barrier:
     ldrd    r10, r11, [r7, #PROBE_OPERAND]
     .endm
 
-    @ Where a load or store goes: r1, and r6 = the base that is written back.
+    @ Where a load or store goes: r1, and r6 = what is written back to the base, number r4.
     .macro  address
     ldrd    r8, r9, [r7, #PROBE_VALUE]
     tst     r10, #INDEXED | UNPRIVILEGED
     blne    index
-    ubfx    r2, r11, #8, #8             @ rn
-    ldr     r1, [r0, r2, lsl #2]
+    ubfx    r4, r11, #8, #8             @ rn
+    ldr     r1, [r0, r4, lsl #2]
     add     r6, r1, r8
     tst     r10, #PRE
     movne   r1, r6
@@ -248,10 +251,9 @@ barrier:
     .previous
     .endm
 
-    .macro  write_back
-    tst     r10, #WRITEBACK
-    ubfxne  r8, r11, #8, #8
-    strne   r6, [r0, r8, lsl #2]
+    .macro  write_back flag=WRITEBACK
+    tst     r10, #\flag
+    strne   r6, [r0, r4, lsl #2]
     .endm
 
     @ The guest goes on at r2: bit 0 is the instruction set.
@@ -389,8 +391,8 @@ index:
     .macro  multiple how
     memory_begin
     ldr     r6, [r7, #PROBE_EXTRA]
-    ubfx    r2, r11, #8, #8
-    ldr     r8, [r0, r2, lsl #2]
+    ubfx    r4, r11, #8, #8             @ rn
+    ldr     r8, [r0, r4, lsl #2]
     sxtah   r1, r8, r6
     add     r6, r8, r6, asr #16
     add     r12, r1, r11, lsr #24       @ ra
@@ -400,11 +402,10 @@ index:
     lsrseq  r12, r12, #12
     bne     long_way
     translate \how
-    write_back
+    write_back MOVES_BASE
     count   r2, r9
-    lsr     r2, r10, #24
     uxtab   r8, r0, r11                 @ rd
-    add     pc, pc, r2, lsl #4
+    add     pc, pc, r10, lsr #20        @ 16 * shift: the flags above bit 19 are not those of a list
     nop
     .endm
 
@@ -421,26 +422,32 @@ index:
     row     \next, r1, r2, r3, r4, r6, r7, r9, r11, lr
     .endm
 
-    @ None or one; the first of two; or each by itself, as bits tell.
-    .macro  list
-    b       3f
-    nop
-    nop
-    nop
-    rows    3f
-    rows    1f
-    b       2f
-1:  ubfx    r2, r10, #8, #4
-    ubfx    r1, r10, #12, #4
+    .macro  next_row bit, next
+    .if \bit
+    ubfx    r2, r10, #\bit, #4
+    .else
+    and     r2, r10, #15
+    .endif
+    ubfx    r1, r10, #\bit + 4, #4
     add     r8, r0, r2, lsl #2
     add     pc, pc, r1, lsl #4
     nop
-    b       3f
+    .rept   4
+    nop
+    .endr
+    rows    \next
+    .endm
+
+    @ No row or one; the first of two; the first of three; or each register by itself, as bits tell.
+    .macro  list
+    b       9f
     nop
     nop
     nop
-    rows    3f
-2:  ldr     r9, [r7, #PROBE_VALUE]
+    rows    9f
+    rows    6f
+    rows    5f
+    ldr     r9, [r7, #PROBE_VALUE]
     mov     r6, #1 << 31
     ubfx    r9, r9, #0, #13
     rbit    r9, r9
@@ -448,6 +455,10 @@ index:
     single
     bics    r9, r9, r6, lsr r2
     bne     4b
+    b       9f
+5:  next_row 8, 7f
+6:  next_row 8, 9f
+7:  next_row 0, 9f
     .endm
 
 load_multiple:
@@ -463,7 +474,7 @@ load_multiple:
     .endm
     multiple READ
     list
-3:  lsls    r2, r10, #13                @ C: LINK, N: LOADS_PC
+9:  lsls    r2, r10, #13                @ C: LINK, N: LOADS_PC
     ldrcs   r2, [r12], #4
     strcs   r2, [r0, #VCPU_LR]
     bmi     1f
@@ -489,7 +500,7 @@ store_multiple:
     .endm
     multiple WRITE
     list
-3:  tst     r10, #LINK
+9:  tst     r10, #LINK
     ldrne   r2, [r0, #VCPU_LR]
     strne   r2, [r12]
     banked_out
@@ -530,6 +541,7 @@ reschedule:
     b       enter_guest
 
 long_way:
+    mrs     r4, elr_hyp
     sub     r4, r4, #4
     strd    r4, r5, [r0, #VCPU_PC]
     ldr     sp, [r3]

@@ -35,16 +35,17 @@ _Static_assert(offsetof(struct vcpu, sp) == 56 && offsetof(struct vcpu, lr) == 6
                    offsetof(struct trace_probe, flags) == 10 &&
                    offsetof(struct trace_probe, next) == 44 &&
                    offsetof(struct trace_probe, hits) == 48 &&
-                   offsetof(struct trace_probe, operand) == 80 && TRACE_PROBE_T32 == 2 &&
+                   offsetof(struct trace_probe, operand) == 80 &&
+                   offsetof(struct trace_probe, cond) == 96 && TRACE_PROBE_T32 == 2 &&
                    TRACE_PROBE_RECORD == 4 && TRACE_PROBE_CONDITIONAL == 16,
                "probe.S");
 _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EMULATE_STORE == 13 &&
                    EMULATE_LOAD_DUAL == 14 && EMULATE_STORE_DUAL == 15 &&
                    EMULATE_LOAD_MULTIPLE == 16 && EMULATE_STORE_MULTIPLE == 17 &&
                    EMULATE_MOVE == 22 && EMULATE_CLASSES == 23 && EMULATE_INDEXED == 1 &&
-                   EMULATE_ONE_BY_ONE == 1 && EMULATE_LOADS_PC == 4 && EMULATE_LINK == 8 &&
+                   EMULATE_ONE_BY_ONE == 1 && EMULATE_MOVES_BASE == 2 && EMULATE_LOADS_PC == 4 && EMULATE_LINK == 8 &&
                    EMULATE_PRE == 16 && EMULATE_WRITEBACK == 32 && EMULATE_SUBTRACT == 64 &&
-                   EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 && EMULATE_SCATTERED == 19 && EMULATE_PC == 16 &&
+                   EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 && EMULATE_SCATTERED == 28 && EMULATE_PC == 16 &&
                    ACCESS_SIGNED_HALF == 4 && SHIFT_RRX == 4,
                "probe.S");
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
@@ -279,7 +280,7 @@ static void unclaimed(struct vcpu *vcpu, uint32_t imm)
 void trace_hit(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
     probe->hits[core->id]++;
-    emulate(vcpu, probe->emulation, (const struct emulation_operand *)probe->operand);
+    emulate(vcpu, probe);
 }
 
 /* HVC #imm of a guest, imm not 0, where probe.S has not taken it for a probe. */

@@ -113,6 +113,7 @@ class Board:
             | ProbeFlag.CONDITIONAL * decoded.conditional
         )
         entry["emulation"], entry["operand"] = decoded.emulation, decoded.packed()
+        entry["cond"] = decoded.cond
         entry["program_pa"], entry["words"] = program_pa, words(probe.program)
         entry["hits"], entry["taken"] = 0, 0
         entry["state"] = 1

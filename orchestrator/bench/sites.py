@@ -60,7 +60,7 @@ def _rows(decoded: Operation) -> str:
         return ", one by one"
     if decoded.shift == SCATTERED:
         return ", more rows"
-    return ", two rows" if decoded.shift > MAX_ROW else ""
+    return ("", ", two rows", ", three rows")[max(decoded.shift - 1, 0) // MAX_ROW]
 
 
 def condition_of(word: int, *, thumb: bool) -> int:

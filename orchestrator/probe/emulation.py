@@ -21,8 +21,8 @@ LR: Final = 14
 PC: Final = 15
 MAX_ROW: Final = 9
 """Registers of a list in a row."""
-SCATTERED: Final = 19
-"""Instead of their number: they are in more than two rows."""
+SCATTERED: Final = 28
+"""Instead of their number: they are in more than three rows."""
 
 
 class Emulation(enum.IntEnum):
@@ -66,6 +66,7 @@ class Flag(enum.IntFlag):
     UNPRIVILEGED = 128
     INDEXED = 1
     ONE_BY_ONE = 1
+    MOVES_BASE = 2
     LOADS_PC = 4
 
 
@@ -157,7 +158,8 @@ class Operation:
 
     Attributes:
         emulation: The class.
-        cond: 0 to 14.
+        cond: 0 to 14; `trace_probe.cond`.
+        last: The third row of a list.
         op: By class.
         flags: What of it applies.
         shift: Of rm, or the first bit of a field, or registers in a row.
@@ -171,6 +173,7 @@ class Operation:
 
     emulation: Emulation
     cond: int = AL
+    last: int = 0
     op: int = 0
     flags: Flag = NO_FLAGS
     shift: int = 0
@@ -193,7 +196,7 @@ class Operation:
         if self.emulation in (Emulation.LOAD_MULTIPLE, Emulation.STORE_MULTIPLE):
             words[0], words[3] = 4 * words[0], self.ra
         raw = _OPERAND.pack(
-            *(self.cond, self.op, self.flags, self.shift, *words),
+            *(self.last, self.op, self.flags, self.shift, *words),
             *(self.value & _MASK, self.extra & _MASK),
         )
         first, second, third, fourth = _WORDS.unpack(raw)

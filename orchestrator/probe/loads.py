@@ -30,7 +30,7 @@ from orchestrator.probe.encoding import (
 )
 
 _WORD: Final = 0xFFFF_FFFF
-_MOST_ROWS: Final = 2
+_MOST_ROWS: Final = 3
 _BYTES: Final = {
     Access.WORD: 4,
     Access.BYTE: 1,
@@ -78,7 +78,7 @@ def _list_offsets(first: int, moved: int) -> int:
 def _in_rows(o: Operation) -> Operation:
     """Tells the hypervisor of the rows in a list, by which it moves them."""
     load = o.emulation is Emulation.LOAD_MULTIPLE
-    stores_base = not load and o.flags & Flag.WRITEBACK and o.value >> o.rn & 1
+    stores_base = not load and o.flags & Flag.MOVES_BASE and o.value >> o.rn & 1
     if stores_base or (o.value >> PC and not load):
         return replace(o, flags=o.flags | Flag.ONE_BY_ONE)
     flags = o.flags
@@ -89,16 +89,12 @@ def _in_rows(o: Operation) -> Operation:
     rows += [(SP, 1)] if o.value >> SP & 1 else []
     if len(rows) > _MOST_ROWS and o.value >> SP & 1:
         return replace(o, flags=o.flags | Flag.ONE_BY_ONE)
-    o = replace(o, flags=flags, rd=0)
     if len(rows) > _MOST_ROWS:
-        return replace(o, shift=SCATTERED)
-    if rows:
-        o = replace(o, rd=rows[0][0], shift=rows[0][1])
-    if len(rows) == _MOST_ROWS:
-        first, count = rows[1]
-        at = first if first < SP else FIRST_AT
-        o = replace(o, shift=MAX_ROW + o.shift, op=at | count << 4)
-    return o
+        return replace(o, flags=flags, rd=0, shift=SCATTERED)
+    first, count = rows[0] if rows else (0, 0)
+    second, third = ([(at if at < SP else FIRST_AT) | n << 4 for at, n in rows[1:]] + [0, 0])[:2]
+    later = max(len(rows) - 1, 0)
+    return replace(o, flags=flags, rd=first, shift=MAX_ROW * later + count, op=second, last=third)
 
 
 def _rows(registers: int) -> Iterator[tuple[int, int]]:
@@ -187,7 +183,7 @@ def multiple(
     operation = Operation(
         emulation=Emulation.LOAD_MULTIPLE if load else Emulation.STORE_MULTIPLE,
         cond=context.cond,
-        flags=Flag.WRITEBACK if writeback else NO_FLAGS,
+        flags=Flag.MOVES_BASE if writeback else NO_FLAGS,
         rn=rn,
         ra=4 * count - 1,
         value=registers,

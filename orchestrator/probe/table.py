@@ -166,7 +166,7 @@ class ProbeTable:
             | ProbeFlag.CONDITIONAL * place.displaced.conditional
         )
         entry["emulation"] = place.displaced.emulation
-        entry["operand"][0] = place.displaced.packed()
+        entry["operand"][0], entry["cond"] = place.displaced.packed(), place.displaced.cond
         entry["program_pa"], entry["words"] = program_pa, words
         entry["limit"] = limit
         entry["from_ns"], entry["until_ns"] = window_ns

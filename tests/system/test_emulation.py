@@ -261,7 +261,7 @@ def probe_table(chosen: list[Instance], sites_va: int) -> bytes:
             | records.ProbeFlag.CONDITIONAL * instance.operation.conditional
         )
         entry["emulation"] = instance.operation.emulation
-        entry["operand"] = instance.operation.packed()
+        entry["operand"], entry["cond"] = instance.operation.packed(), instance.operation.cond
     return table.tobytes()
 
 

@@ -44,7 +44,7 @@ void _start(void) { for (;;) far[1] = caller(far[0]) + other(far[2]); }
         (PUSH, "A32", "A32 store multiple"),
         (0xE92D5FFF, "A32", "A32 store multiple, two rows"),  # push {r0-r12, lr}
         (0xE92D4FF7, "A32", "A32 store multiple, two rows"),  # push {r0-r2, r4-r11, lr}
-        (0xE92D4111, "A32", "A32 store multiple, more rows"),  # push {r0, r4, r8, lr}
+        (0xE92D4111, "A32", "A32 store multiple, three rows"),  # push {r0, r4, r8, lr}
         (LDR, "A32", "A32 load"),
         (MOVLS, "A32", "A32 alu imm, conditional"),
         (0xE3A0E000, "A32", "A32 alu imm"),

@@ -35,7 +35,7 @@ REGISTERS = {
     "EMULATE_NO_REG": emulation.NO_REG,
     "EMULATE_NOWHERE": emulation.NOWHERE,
 }
-FIELDS = ("cond", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extra")
+FIELDS = ("last", "op", "flags", "shift", "rd", "rn", "rm", "ra", "value", "extra")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_register_is_where_the_hypervisor_has_it(header: dict[str, int], name: s
 def test_operand_is_packed_as_the_header_has_it(header: dict[str, int]) -> None:
     operation = Operation(
         emulation=Emulation.LOAD,
-        cond=1,
+        last=1,
         op=2,
         flags=Flag.PRE,
         shift=4,

@@ -203,7 +203,7 @@ def test_what_compilers_write_can_be_displaced(
 
 
 @pytest.mark.parametrize(
-    ("word", "flags", "first", "second"),
+    ("word", "flags", "first", "rest"),
     [
         (0xE92D4010, Flag.LINK, (4, 1), 0),  # push {r4, lr}
         (0xE92D40F7, Flag.LINK, (0, MAX_ROW + 3), 4 | 4 << 4),  # push {r0-r2, r4-r7, lr}
@@ -212,22 +212,24 @@ def test_what_compilers_write_can_be_displaced(
         (0xE8BDC030, Flag.LINK | Flag.LOADS_PC, (4, 2), 0),  # pop {r4, r5, lr, pc}
         (0xE8AC6FF0, Flag.LINK, (4, MAX_ROW + 8), FIRST_AT | 1 << 4),  # stm ip!, {r4-fp, sp, lr}
         (0xE8AC2000, Flag(0), (SP, 1), 0),  # stm ip!, {sp}
-        (0xE92D4111, Flag.LINK, (0, SCATTERED), 0),  # push {r0, r4, r8, lr}: three rows
+        (0xE92D4111, Flag.LINK, (0, 2 * MAX_ROW + 1), 0x1814),  # push {r0, r4, r8, lr}
+        (0xE8AC2011, Flag(0), (0, 2 * MAX_ROW + 1), 0x1E14),  # stm ip!, {r0, r4, sp}
+        (0xE92D4115, Flag.LINK, (0, SCATTERED), 0),  # push {r0, r2, r4, r8, lr}: four rows
     ],
 )
 def test_a_list_is_told_row_by_row(
-    word: int, flags: Flag, first: tuple[int, int], second: int
+    word: int, flags: Flag, first: tuple[int, int], rest: int
 ) -> None:
     """More than nine registers is the first row's code for "a second one follows"."""
     decoded = decode(word, va=VA, thumb=False)
     assert isinstance(decoded, Operation)
-    assert decoded.flags == flags | Flag.WRITEBACK
-    assert ((decoded.rd, decoded.shift), decoded.op) == (first, second)
+    assert decoded.flags == flags | Flag.MOVES_BASE
+    assert ((decoded.rd, decoded.shift), decoded.op | decoded.last << 8) == (first, rest)
 
 
-@pytest.mark.parametrize("word", [0xE92D8010, 0xE8A00003, 0xE8AC2011])
+@pytest.mark.parametrize("word", [0xE92D8010, 0xE8A00003, 0xE8AC2015])
 def test_other_lists_are_done_one_by_one(word: int) -> None:
-    """Here: push {r4, pc}; stm r0!, {r0, r1}; stm ip!, {r0, r4, sp}."""
+    """Here: push {r4, pc}; stm r0!, {r0, r1}; stm ip!, {r0, r2, r4, sp}."""
     decoded = decode(word, va=VA, thumb=False)
     assert isinstance(decoded, Operation)
     assert decoded.flags & Flag.ONE_BY_ONE
