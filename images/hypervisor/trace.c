@@ -26,7 +26,7 @@ _Static_assert(HV_TRACE_PA == 0x41000000 && offsetof(struct trace_control, event
 _Static_assert(offsetof(struct vcpu, pc) == 76 && offsetof(struct vcpu, cpsr) == 80 &&
                    offsetof(struct vcpu, ram_ipa) == 88 && offsetof(struct vcpu, ram_bytes) == 92 &&
                    offsetof(struct vcpu, ram_pa) == 96 && offsetof(struct core, stack_top) == 0,
-               "probe.S, record.S");
+               "entry.S, probe.S, access.S, record.S");
 _Static_assert(offsetof(struct vcpu, sp) == 56 && offsetof(struct vcpu, lr) == 60 &&
                    offsetof(struct vcpu, pc_operand) == 64 &&
                    offsetof(struct vcpu, probe_key) == 84 && offsetof(struct core, id) == 4 &&
@@ -38,7 +38,7 @@ _Static_assert(offsetof(struct vcpu, sp) == 56 && offsetof(struct vcpu, lr) == 6
                    offsetof(struct trace_probe, operand) == 80 &&
                    offsetof(struct trace_probe, cond) == 96 && TRACE_PROBE_T32 == 2 &&
                    TRACE_PROBE_RECORD == 4 && TRACE_PROBE_CONDITIONAL == 16,
-               "probe.S");
+               "probe.inc, probe.S, access.S");
 _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EMULATE_STORE == 13 &&
                    EMULATE_LOAD_DUAL == 14 && EMULATE_STORE_DUAL == 15 &&
                    EMULATE_LOAD_MULTIPLE == 16 && EMULATE_STORE_MULTIPLE == 17 &&
@@ -47,7 +47,7 @@ _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EM
                    EMULATE_PRE == 16 && EMULATE_WRITEBACK == 32 && EMULATE_SUBTRACT == 64 &&
                    EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 && EMULATE_SCATTERED == 28 && EMULATE_PC == 16 &&
                    ACCESS_SIGNED_HALF == 4 && SHIFT_RRX == 4,
-               "probe.S");
+               "probe.inc, probe.S, access.S");
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
                    offsetof(struct vcpu, index) == 100 && offsetof(struct vcpu, origin) == 104 &&
                    offsetof(struct trace_probe, flags) == 10 &&
