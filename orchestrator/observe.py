@@ -246,18 +246,18 @@ class Observer:
 
     async def _at_a_stop(self) -> None:
         """The machine stands at the start point, in a call of sync(), or at a mark."""
-        stack = None if self._job_end is None else await self._job_end.stack()
+        stacks = () if self._job_end is None else await self._job_end.stacks()
         start = None
-        if self._start is not None and (stack is None or self._start_is_sync):
+        if self._start is not None and (not stacks or self._start_is_sync):
             start, self._start = self._start, None
             await self._arm()
-        if self._marks is not None and (start is not None or stack is None):
+        if self._marks is not None and (start is not None or not stacks):
             # Marks are waited for from the start on, which may itself be at one.
             if start is None or start.pa == self._marks.pa:
                 await self._marks.take()
             await self._marks.wait()
-        if self._job_end is not None and stack is not None:
-            if self._job_end.call(stack) is Call.ENDED:
+        if self._job_end is not None and stacks:
+            if Call.ENDED in [self._job_end.call(stack) for stack in stacks]:
                 self._job_has_ended = True
                 await self._end_records()
             await self._job_end.wait()
@@ -269,10 +269,10 @@ class Observer:
         """
         if self._job_end is None or not self._job_has_ended:
             return
-        stack = await self._job_end.stack()
-        if stack is None:
+        stacks = await self._job_end.stacks()
+        if not stacks:
             await self._machine.cont()
-        elif self._job_end.call(stack) is not Call.TOLD:
+        elif Call.TOLD not in [self._job_end.call(stack) for stack in stacks]:
             await self._job_end.wait()
             await self._machine.cont()
 

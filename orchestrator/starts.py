@@ -43,7 +43,7 @@ KIND: Final = "starts"
 """Of the store's entries."""
 KEPT: Final = 32
 """So many starts are kept, those that were used last; each takes about 50 MB."""
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _MACHINE: Final = "machine"
 _PLUGIN: Final = "plugin"
 _START_JSON: Final = "start.json"
@@ -160,7 +160,7 @@ class Saver:
         assert self._channel is not None  # noqa: S101 - attach() comes first
         await self._channel.cancel_stops()
         document = {"start": self._start.text, "pa": self._start.pa}
-        if self._job_end is not None and await self._job_end.stack() is not None:
+        if self._job_end is not None and await self._job_end.stacks():
             document = {"start": self._job_end.text, "pa": self._job_end.pa}
         await self._machine.save_state(self._folder / _MACHINE)
         plugin = await self._channel.save_state()

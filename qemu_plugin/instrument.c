@@ -26,17 +26,51 @@ struct stop {
 static struct stop stops[CHANNEL_MAX_STOPS];
 static unsigned int stop_count; /* of those that wait or have waited */
 
-/* Code that was translated for a point that is gone may run on: only those that wait count. */
-static void on_stop(unsigned int vcpu_index, void *pa)
+static struct instrument_stopped stopped_at;
+static _Atomic uint64_t stopping_pa = UINT64_MAX;
+
+/*
+ * Code that was translated for a point that is gone may run on: only those that wait count. Where
+ * cores run side by side a second one may come by before the machine stands still.
+ */
+static void on_stop(unsigned int vcpu_index, void *opaque)
 {
+    uint64_t pa = (uintptr_t)opaque;
+    bool stops_here = stopping_pa == pa;
+
     (void)vcpu_index;
     for (unsigned int i = 0; i < stop_count; i++) {
         bool waits = true;
 
-        if (stops[i].pa == (uintptr_t)pa &&
-            atomic_compare_exchange_strong(&stops[i].waits, &waits, false)) {
-            clock_stop_here();
+        if (stops[i].pa == pa && atomic_compare_exchange_strong(&stops[i].waits, &waits, false)) {
+            stops_here = true;
         }
+    }
+    if (stops_here) {
+        unsigned int core = board_this_core();
+
+        stopping_pa = pa;
+        stopped_at.core[core] =
+            (struct channel_stopped){.pa = pa, .sp = (uint32_t)board_read(core, BOARD_SP)};
+        clock_stop_here();
+    }
+}
+
+void instrument_stopped(struct instrument_stopped *stopped)
+{
+    *stopped = stopped_at;
+}
+
+void instrument_load_stopped(const struct instrument_stopped *stopped)
+{
+    stopped_at = *stopped;
+}
+
+void instrument_go_on(void)
+{
+    stopping_pa = UINT64_MAX;
+    for (unsigned int i = 0; i < BOARD_MAX_CORES; i++) {
+        stopped_at.core[i] = (struct channel_stopped){.pa = UINT64_MAX};
     }
 }
 
@@ -145,7 +179,7 @@ static void instrument_stops(plugin_insn *insn, uint64_t pa)
 {
     for (unsigned int i = 0; i < stop_count; i++) {
         if (stops[i].waits && stops[i].pa == pa) {
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_stop, PLUGIN_NO_REGS,
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_stop, PLUGIN_READS_REGS,
                                                    (void *)(uintptr_t)pa);
             return;
         }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define CHANNEL_MAGIC 0x43505648u /* "HVPC" in memory order */
-#define CHANNEL_VERSION 2u
+#define CHANNEL_VERSION 3u
 #define CHANNEL_MAX_CLIENTS 4u
 #define CHANNEL_MAX_BYTES 0x10100u  /* of a message: 64 KiB of data and their header fit */
 #define CHANNEL_MAX_OPS 512u         /* of a probe: a record holds far fewer words */
@@ -32,6 +32,7 @@ enum channel_operation {
     CHANNEL_COUNTERS = 9,
     CHANNEL_STATE = 10, /* bytes that mean nothing to a client: out if none come in */
     CHANNEL_COUNT = 11, /* no payload: instructions are counted from now on, whatever is watched */
+    CHANNEL_STOPPED = 12,
 };
 
 enum channel_status {
@@ -123,6 +124,13 @@ struct channel_counters {
     uint64_t uncounted;               /* whoever's, while nothing was watched */
 };
 
+/* STOPPED: reply, one for each core. */
+struct channel_stopped {
+    uint64_t pa; /* of the stop point; UINT64_MAX: it came by none since the machine went on */
+    uint32_t sp; /* there */
+    uint32_t reserved;
+};
+
 _Static_assert(sizeof(struct channel_header) == 8, "channel_header");
 _Static_assert(sizeof(struct channel_welcome) == 16, "channel_welcome");
 _Static_assert(sizeof(struct channel_value) == 16, "channel_value");
@@ -130,5 +138,6 @@ _Static_assert(offsetof(struct channel_probe, pa) == 16, "channel_probe");
 _Static_assert(sizeof(struct channel_probe) == 40, "channel_probe");
 _Static_assert(sizeof(struct channel_counts) == 80, "channel_counts");
 _Static_assert(sizeof(struct channel_counters) == 88, "channel_counters");
+_Static_assert(sizeof(struct channel_stopped) == 16, "channel_stopped");
 
 #endif

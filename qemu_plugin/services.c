@@ -196,6 +196,16 @@ static void serve_stop_at(const uint8_t *payload, uint32_t bytes, struct reply *
     }
 }
 
+static void serve_stopped(const uint8_t *payload, uint32_t bytes, struct reply *reply)
+{
+    struct instrument_stopped stopped;
+
+    (void)payload;
+    (void)bytes;
+    instrument_stopped(&stopped);
+    reply_with(reply, stopped.core, board_cores() * sizeof(stopped.core[0]));
+}
+
 static void serve_counters(const uint8_t *payload, uint32_t bytes, struct reply *reply)
 {
     struct channel_counters counters[BOARD_MAX_CORES];
@@ -225,7 +235,10 @@ static void serve_count(const uint8_t *payload, uint32_t bytes, struct reply *re
 struct state {
     struct slices_plan plan;
     struct hyp_state hyp;
+    struct instrument_stopped stopped;
 };
+
+_Static_assert(sizeof(struct state) <= sizeof(((struct reply *)NULL)->data), "state");
 
 static void serve_state(const uint8_t *payload, uint32_t bytes, struct reply *reply)
 {
@@ -239,12 +252,14 @@ static void serve_state(const uint8_t *payload, uint32_t bytes, struct reply *re
         memset(&state, 0, sizeof(state));
         slices_save(&state.plan);
         hyp_save(&state.hyp);
+        instrument_stopped(&state.stopped);
         reply_with(reply, &state, sizeof(state));
         return;
     }
     if (bytes == sizeof(state)) {
         memcpy(&state, payload, sizeof(state));
         if (slices_load(&state.plan) && hyp_load(&state.hyp)) {
+            instrument_load_stopped(&state.stopped);
             return;
         }
     }
@@ -267,6 +282,7 @@ static const struct operation known[] = {
     [CHANNEL_STOP_AT] = {"STOP_AT", true, sizeof(struct channel_address),
                          sizeof(struct channel_address), serve_stop_at},
     [CHANNEL_COUNTERS] = {"COUNTERS", false, 0, 0, serve_counters},
+    [CHANNEL_STOPPED] = {"STOPPED", true, 0, 0, serve_stopped},
     [CHANNEL_COUNT] = {"COUNT", true, 0, 0, serve_count},
     [CHANNEL_STATE] = {"STATE", true, 0, sizeof(struct state), serve_state},
 };

@@ -14,7 +14,7 @@
 struct reply {
     enum channel_status status;
     uint32_t bytes;     /* used of data */
-    uint8_t data[1024]; /* of an error: what is wrong, in words */
+    uint8_t data[2048]; /* of an error: what is wrong, in words */
 };
 
 __attribute__((format(printf, 3, 4))) void reply_error(struct reply *reply,

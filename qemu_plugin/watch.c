@@ -43,6 +43,7 @@ static void on_state_change(void *opaque, bool machine_runs, int run_state)
     if (!machine_runs) {
         return;
     }
+    instrument_go_on();
     if (decided && wanted() == watching) {
         return;
     }
@@ -61,5 +62,6 @@ static void on_state_change(void *opaque, bool machine_runs, int run_state)
 void watch_start(qemu_plugin_id_t id)
 {
     plugin_id = id;
+    instrument_go_on();
     qemu_add_vm_change_state_handler(on_state_change, NULL);
 }

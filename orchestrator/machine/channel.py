@@ -30,6 +30,7 @@ from orchestrator.machine.protocol import (
     PROBE,
     PROBE_ID,
     REGISTER,
+    STOPPED,
     TIME,
     VALUE,
     VERSION,
@@ -143,6 +144,19 @@ class CoreCounters:
     other: int
     hypervisor: int
     uncounted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopPassed:
+    """A stop point that a core has come by.
+
+    Attributes:
+        pa: The point.
+        sp: The core's stack pointer there.
+    """
+
+    pa: int
+    sp: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +329,23 @@ class PluginChannel:
             MachineError: QEMU is gone.
         """
         await self._ask(Operation.STOP_AT, ADDRESS.pack(_NO_STOPS))
+
+    async def stopped(self) -> tuple[StopPassed | None, ...]:
+        """By core, the stop point that it came by since the machine went on; None: it came by none.
+
+        Of cores that run side by side, several may.
+
+        Raises:
+            ChannelError: The machine runs.
+            MachineError: QEMU is gone.
+        """
+        reply = await self._ask(Operation.STOPPED)
+        if len(reply) != self.cores * STOPPED.size:
+            self._bad("its answer to STOPPED has the wrong size")
+        return tuple(
+            None if pa == _NO_STOPS else StopPassed(pa=pa, sp=sp)
+            for pa, sp, _ in STOPPED.iter_unpack(reply)
+        )
 
     async def count(self) -> None:
         """Has instructions counted from now on, also while there is no probe and no stop point.

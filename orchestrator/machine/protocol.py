@@ -9,7 +9,7 @@ import struct
 from typing import Final
 
 MAGIC: Final = 0x4350_5648
-VERSION: Final = 2
+VERSION: Final = 3
 MAX_BYTES: Final = 0x1_0100
 MAX_OPS: Final = 512
 MAX_PROBE_ID: Final = 0xFFFF
@@ -28,6 +28,7 @@ PROBE: Final = struct.Struct("<IBBHIIQQQ")
 PROBE_ID: Final = struct.Struct("<I")
 COUNTS: Final = struct.Struct("<10Q")
 COUNTERS: Final = struct.Struct("<11Q")
+STOPPED: Final = struct.Struct("<QII")
 
 
 class Operation(enum.IntEnum):
@@ -44,3 +45,4 @@ class Operation(enum.IntEnum):
     COUNTERS = 9
     STATE = 10
     COUNT = 11
+    STOPPED = 12

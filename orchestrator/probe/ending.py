@@ -7,11 +7,12 @@ kernel stack, since each task has its own.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from orchestrator.config import LinuxVm
 from orchestrator.machine.board import Layout
+from orchestrator.machine.channel import StopPassed
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.start import LINUX_READY, StartPoint, place_point
 
@@ -21,8 +22,8 @@ _STACK_BITS: Final = 13  # THREAD_SIZE of 32-bit ARM kernels is 8 KiB, aligned
 class Channel(Protocol):
     """The plugin's channel."""
 
-    async def read_register(self, cpu: int, name: str) -> int:
-        """A register by QEMU's name."""
+    async def stopped(self) -> tuple[StopPassed | None, ...]:
+        """By core, the stop point that it came by."""
 
     async def stop_at(self, pa: int) -> None:
         """Stops the machine at the next execution of an address."""
@@ -42,8 +43,6 @@ class JobEnd:
 
     Args:
         channel: The plugin's.
-        guest: The Linux guest.
-        pin: The core of each of its vCPUs.
         ready: The kernel's `ksys_sync`.
 
     Attributes:
@@ -51,15 +50,10 @@ class JobEnd:
         pa: Its physical address.
     """
 
-    def __init__(
-        self, channel: Channel, guest: Guest, pin: Sequence[int], ready: StartPoint
-    ) -> None:
+    def __init__(self, channel: Channel, ready: StartPoint) -> None:
         self.text = ready.text
         self.pa = ready.pa
         self._channel = channel
-        function = guest.symbols.find(LINUX_READY)
-        self._function = range(function.va, guest.symbols.end_of(function))
-        self._pin = pin
         self._init: int | None = None
         self._calls = [Call.READY, Call.ENDED, Call.TOLD]
 
@@ -71,24 +65,22 @@ class JobEnd:
         """
         await self._channel.stop_at(self.pa)
 
-    async def stack(self) -> int | None:
-        """The task that is calling sync() at this instant, by its kernel stack; None: none is.
+    async def stacks(self) -> tuple[int, ...]:
+        """The tasks that are calling sync() at this instant, by their kernel stacks.
+
+        It is one, if any; in the realtime clock two cores may call at once.
 
         Raises:
             MachineError: As `wait`.
         """
-        for core in sorted(set(self._pin)):
-            # The stop is behind the block that was executed: in the function, or just called by it.
-            where = [await self._channel.read_register(core, name) for name in ("pc", "lr")]
-            if any(va in self._function for va in where):
-                return await self._channel.read_register(core, "sp") >> _STACK_BITS
-        return None
+        passed = await self._channel.stopped()
+        return tuple(each.sp >> _STACK_BITS for each in passed if each and each.pa == self.pa)
 
     def call(self, stack: int) -> Call:
         """Which call this is; every one is to be told, in their order.
 
         Args:
-            stack: The caller's, as `stack` gives it. The first caller is init.
+            stack: The caller's, as `stacks` gives it. The first caller is init.
         """
         self._init = self._init or stack
         if stack != self._init or not self._calls:
@@ -106,4 +98,4 @@ def job_end(channel: Channel, layout: Layout, guests: Mapping[str, Guest]) -> Jo
     if linux is None:
         return None
     ready = place_point(f"{linux.name}:{LINUX_READY}", layout, guests)
-    return JobEnd(channel, guests[linux.name], linux.config.pin, ready)
+    return JobEnd(channel, ready)

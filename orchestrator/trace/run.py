@@ -67,7 +67,7 @@ def linux_of_run(run: Path) -> LinuxTrace | None:
     reference = run / REFERENCE_FOLDER / LINUX_FOLDER
     taken = run / STREAMS_FOLDER / PAGES_FOLDER
     if (run / LINUX_FOLDER).is_dir():
-        # In real time the end of the command may pass unseen: what was handed over is then all.
+        # Where the pages could not be taken the agent has handed over all of them.
         handed_over = any((run / LINUX_FOLDER).glob("cpu*.raw"))
         return read_linux(run / LINUX_FOLDER, None if handed_over or not taken.is_dir() else taken)
     if taken.is_dir() and reference.is_dir():

@@ -17,6 +17,7 @@ from orchestrator.machine.channel import (
     PluginProbe,
     ProbeMode,
     Status,
+    StopPassed,
 )
 from orchestrator.machine.protocol import HEADER, HELLO, MAGIC, VERSION, Operation
 
@@ -53,9 +54,12 @@ def test_a_stop_point_is_the_same_instant_every_time(
         probe = PluginProbe(id=9000, mode=ProbeMode.SHADOW, vm=1, pa=hook_pa)
         await made.channel.add_probe(probe)
         await made.channel.stop_at(hook_pa)
+        assert await made.channel.stopped() == (None, None)
         await made.run_to_stop()
         now = await made.channel.time()
         (hit,) = ring(made, 1)
+        there = StopPassed(pa=hook_pa, sp=int(hit["sp"]))
+        assert await made.channel.stopped() == (None, there)
         assert int(hit["pc"]) == rtos_symbols[HOOK]
         assert now.ns - 64 <= int(hit["time_ns"]) <= now.ns
         registers = [await made.channel.read_register(1, name) for name in ("pc", "sp", "VTTBR")]
@@ -112,6 +116,7 @@ def test_guest_time_stands_while_the_machine_is_stopped(rtos_pair: Any) -> None:
             assert await made.channel.read_register(0, "VTTBR") >> 48 == 1
             await made.machine.cont()
             await made.machine.stop()
+            assert await made.channel.stopped() == (None, None)
             after = await made.channel.time()
             executed = after.instructions - before.instructions
             assert after.ns - before.ns >= executed, "time passes by instructions or while idle"

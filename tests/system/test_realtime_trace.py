@@ -67,6 +67,7 @@ def test_events_are_between_probes_within_what_the_clock_leaves_open(
     assert told, done.stderr
     residual_ns = int(told[1])
     assert "contradiction" not in done.stderr
+    assert "phase pull" in done.stderr, "the end of the command was seen"
     assert ("real time" in done.stderr) != exact
     dat = tmp_path / "run/trace.dat"
     events = times(dat, "sched_process_exec")

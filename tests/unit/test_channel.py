@@ -27,6 +27,7 @@ STRUCTS = {
     "channel_probe_id": protocol.PROBE_ID,
     "channel_counts": protocol.COUNTS,
     "channel_counters": protocol.COUNTERS,
+    "channel_stopped": protocol.STOPPED,
 }
 CONSTANTS = {
     "CHANNEL_MAGIC": protocol.MAGIC,
