@@ -2,7 +2,7 @@
 """32-bit T32 encodings (DDI 0406C, A6.3) in terms of `orchestrator.probe.emulation`.
 
 A word has the first halfword in its upper half. What A32 has too is decoded there; here is what
-differs: constants, the order of fields, and the program counter, which is word-aligned as a base.
+differs: constants, and the order of fields. Loads and stores are `t32_loads`'.
 """
 
 from dataclasses import replace
@@ -41,7 +41,6 @@ from orchestrator.probe.encoding import (
     Decoder,
     Fields,
     Reason,
-    Refusal,
     Table,
     immediate_shift,
     refuse,
@@ -49,7 +48,6 @@ from orchestrator.probe.encoding import (
     row,
     sign_extend,
 )
-from orchestrator.probe.loads import alignment, multiple
 from orchestrator.probe.system import (
     coprocessor,
     cps,
@@ -58,6 +56,15 @@ from orchestrator.probe.system import (
     other_coprocessor,
     read_psr,
     write_psr,
+)
+from orchestrator.probe.t32_loads import (
+    access_far,
+    access_literal,
+    access_near,
+    access_register,
+    dual,
+    multiple_registers,
+    pc_base,
 )
 
 _WORD: Final = 0xFFFF_FFFF
@@ -156,18 +163,13 @@ def _constant(rd: int, value: int, context: Context) -> Operation:
     )
 
 
-def _base(context: Context) -> int:
-    """The program counter as a base: word-aligned."""
-    return (context.va + 4) & ~3
-
-
 def _add_wide(name: str) -> Decoder:
     def decode(f: Fields, context: Context) -> Decoded:
         if f["d"] == PC:
             return UNPREDICTABLE
         if f["n"] == PC:
             offset = f["i"] if name == "add" else -f["i"]
-            return _constant(f["d"], _base(context) + offset, context)
+            return _constant(f["d"], pc_base(context) + offset, context)
         return replace(_constant(f["d"], f["i"], context), op=ALU_INDEX[name], rn=f["n"])
 
     return decode
@@ -215,7 +217,7 @@ def _bl(f: Fields, context: Context) -> Decoded:
 
 
 def _blx(f: Fields, context: Context) -> Decoded:
-    return branch(_base(context) + _far(f), context, link=(context.va + 4 | 1) & _WORD)
+    return branch(pc_base(context) + _far(f), context, link=(context.va + 4 | 1) & _WORD)
 
 
 def _table_branch(f: Fields, context: Context) -> Decoded:
@@ -228,127 +230,6 @@ def _table_branch(f: Fields, context: Context) -> Decoded:
         rn=NO_REG if f["n"] == PC else f["n"],
         rm=f["m"],
         value=context.va + 4 if f["n"] == PC else 0,
-    )
-
-
-# Loads and stores.
-
-_LOADS: Final = {
-    (0, 0): Access.BYTE, (0, 1): Access.HALF, (0, 2): Access.WORD,
-    (1, 0): Access.SIGNED_BYTE, (1, 1): Access.SIGNED_HALF,
-}  # fmt: skip
-
-
-def _access(f: Fields, context: Context) -> Operation | Refusal:
-    """What all forms share: fields S (signed), s (size), l (load), n, d."""
-    op = _LOADS.get((f["S"], f["s"]))
-    load = bool(f["l"])
-    if op is None or (not load and (f["S"] or f["n"] == PC)):
-        return UNKNOWN
-    if f["d"] == PC and not (load and op is Access.WORD):
-        return UNPREDICTABLE
-    return Operation(
-        emulation=Emulation.LOAD if load else Emulation.STORE,
-        cond=context.cond,
-        op=op,
-        flags=Flag.PRE,
-        rd=f["d"],
-        rn=f["n"],
-        extra=alignment(op),
-    )
-
-
-def _preload(f: Fields) -> bool:
-    """A load of less than a word into register 15 is a hint."""
-    return f["l"] == 1 and f["d"] == PC and (f["s"] == 0 or (f["s"] == 1 and f["S"] == 0))
-
-
-def _access_literal(f: Fields, context: Context) -> Decoded:
-    if _preload(f) and f["s"] == 0:
-        return nop(f, context)
-    operation = _access(f, context)
-    if isinstance(operation, Refusal):
-        return operation
-    address = _base(context) + (f["i"] if f["u"] else -f["i"])
-    return replace(operation, rn=Operation.rn, value=address & _WORD)
-
-
-def _access_far(f: Fields, context: Context) -> Decoded:
-    if _preload(f):
-        return nop(f, context)
-    operation = _access(f, context)
-    return operation if isinstance(operation, Refusal) else replace(operation, value=f["i"])
-
-
-def _access_near(f: Fields, context: Context) -> Decoded:
-    """Offsets of 8 bits: indexed, unprivileged, or down."""
-    p, u, w = f["p"], f["u"], f["w"]
-    if not p and not w:
-        return UNKNOWN
-    if p and not u and not w and _preload(f):
-        return nop(f, context)
-    operation = _access(f, context)
-    if isinstance(operation, Refusal):
-        return operation
-    unprivileged = p and u and not w
-    if (unprivileged and f["d"] == PC) or (w and f["n"] == f["d"]):
-        return UNPREDICTABLE
-    flags = (Flag.PRE if p else NO_FLAGS) | (Flag.WRITEBACK if w else NO_FLAGS)
-    if unprivileged:
-        flags |= Flag.UNPRIVILEGED
-    return replace(operation, value=f["i"] if u else -f["i"], flags=flags)
-
-
-def _access_register(f: Fields, context: Context) -> Decoded:
-    if _preload(f):
-        return nop(f, context)
-    operation = _access(f, context)
-    if isinstance(operation, Refusal):
-        return operation
-    if f["m"] in (SP, PC):
-        return UNPREDICTABLE
-    flags = operation.flags | Flag.INDEXED
-    return replace(operation, rm=f["m"], value=f["i"], flags=flags)
-
-
-def _dual(f: Fields, context: Context) -> Decoded:
-    p, w, load = f["p"], f["w"], bool(f["l"])
-    rt, rt2, rn = f["d"], f["e"], f["n"]
-    if PC in (rt, rt2) or (load and rt == rt2):
-        return UNPREDICTABLE
-    if (w or not load) and (rn == PC or (w and rn in (rt, rt2))):
-        return UNPREDICTABLE
-    offset = 4 * f["i"] if f["u"] else -4 * f["i"]
-    operation = Operation(
-        emulation=Emulation.LOAD_DUAL if load else Emulation.STORE_DUAL,
-        cond=context.cond,
-        flags=(Flag.PRE if p else NO_FLAGS) | (Flag.WRITEBACK if w else NO_FLAGS),
-        rd=rt,
-        ra=rt2,
-        rn=rn,
-        value=offset,
-        extra=alignment(Access.WORD),
-    )
-    if rn == PC:
-        return replace(operation, rn=Operation.rn, value=(_base(context) + offset) & _WORD)
-    return operation
-
-
-def _multiple(f: Fields, context: Context) -> Decoded:
-    registers, load, up = f["r"], bool(f["l"]), bool(f["u"])
-    loads_lr_and_pc = registers >> 14 == 3  # noqa: PLR2004 -- both bits
-    if registers >> SP & 1 or loads_lr_and_pc or registers.bit_count() == 1:
-        return UNPREDICTABLE
-    if not load and (registers >> PC or (f["w"] and registers >> f["n"] & 1)):
-        return UNPREDICTABLE
-    return multiple(
-        context,
-        load=load,
-        rn=f["n"],
-        registers=registers,
-        up=up,
-        before=not up,
-        writeback=bool(f["w"]),
     )
 
 
@@ -385,9 +266,9 @@ _COPROCESSOR: Final = "coprocessors"
 TABLE: Final = Table(
     (
         row("1110 1000 10wl nnnn rrrr rrrr rrrr rrrr", "LDM, STM",
-            lambda f, c: _multiple({**f, "u": 1}, c)),
+            lambda f, c: multiple_registers({**f, "u": 1}, c)),
         row("1110 1001 00wl nnnn rrrr rrrr rrrr rrrr", "LDMDB, STMDB",
-            lambda f, c: _multiple({**f, "u": 0}, c)),
+            lambda f, c: multiple_registers({**f, "u": 0}, c)),
         row("1110 1000 1101 nnnn 1111 0000 000h mmmm", "TBB, TBH", _table_branch),
         row("1110 1000 010. .... .... .... .... ....", "LDREX, STREX", refuse(Reason.EXCLUSIVE)),
         row("1110 1000 110. .... .... .... 01.. ....", "LDREXB to STREXD",
@@ -395,7 +276,7 @@ TABLE: Final = Table(
         row("1110 1000 00.. .... .... .... .... ....", "SRS, RFE", refuse(Reason.RETURN)),
         row("1110 1001 10.. .... .... .... .... ....", "SRS, RFE", refuse(Reason.RETURN)),
         row("1110 1000 110. .... .... .... .... ....", "none", refuse(Reason.UNKNOWN)),
-        row("1110 100p u1wl nnnn dddd eeee iiii iiii", "LDRD, STRD", _dual),
+        row("1110 100p u1wl nnnn dddd eeee iiii iiii", "LDRD, STRD", dual),
         row("1110 1010 1100 nnnn 0iii dddd iit0 mmmm", "PKHBT, PKHTB", _pkh),
         row("1110 101o oooS nnnn 0iii dddd iitt mmmm", "ALU register", _alu_shift),
         row("1110 1110 oool nnnn dddd pppp qqq1 mmmm", "MRC, MCR", coprocessor),
@@ -434,11 +315,11 @@ TABLE: Final = Table(
         row("1111 0Sii iiii iiii 11j0 kiii iiii iii0", "BLX",
             lambda f, c: _blx({**f, "i": f["i"] << 1}, c)),
         row("1111 100S uss1 1111 dddd iiii iiii iiii", "LDR literal",
-            lambda f, c: _access_literal({**f, "l": 1, "n": PC}, c)),
+            lambda f, c: access_literal({**f, "l": 1, "n": PC}, c)),
         row("1111 1001 ...0 .... .... .... .... ....", "Advanced SIMD", refuse(Reason.VFP)),
-        row("1111 100S 1ssl nnnn dddd iiii iiii iiii", "LDR, STR immediate", _access_far),
-        row("1111 100S 0ssl nnnn dddd 1puw iiii iiii", "LDR, STR indexed", _access_near),
-        row("1111 100S 0ssl nnnn dddd 0000 00ii mmmm", "LDR, STR register", _access_register),
+        row("1111 100S 1ssl nnnn dddd iiii iiii iiii", "LDR, STR immediate", access_far),
+        row("1111 100S 0ssl nnnn dddd 1puw iiii iiii", "LDR, STR indexed", access_near),
+        row("1111 100S 0ssl nnnn dddd 0000 00ii mmmm", "LDR, STR register", access_register),
         row("1111 1010 0ttS nnnn 1111 dddd 0000 mmmm", "shifts", _move_shifted),
         row("1111 1010 0000 nnnn 1111 dddd 10ii mmmm", "SXTAH", _extend("sxth")),
         row("1111 1010 0001 nnnn 1111 dddd 10ii mmmm", "UXTAH", _extend("uxth")),
