@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import GuestError
-from orchestrator.trace.clock import fit_brackets
+from orchestrator.trace.clock import fit_brackets, fit_instants
 from orchestrator.trace.formats import parse_format
 from orchestrator.trace.pages import RingEvents, check_header_page, decode_pages
 from orchestrator.trace.processes import Process, read_processes
@@ -24,6 +24,7 @@ from orchestrator.trace.timeline import ClockFit, EventFormat
 
 _GETPPID: Final = 64
 """The system call between readings of the counter; images/linux/trace/clock.c."""
+_FIT_EVENTS: Final = 200
 _LOSSES: Final = ("overrun", "commit overrun", "dropped events")
 
 
@@ -147,6 +148,23 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         doubts=(),
         lost={cpu: ring.missed for cpu, ring in events.items() if ring.missed},
     )
+
+
+def sharpened(linux: LinuxTrace, instants_ns: NDArray[np.uint64]) -> ClockFit:
+    """The fit of its clock, by the instants at which the kernel has read the counter for it.
+
+    Args:
+        linux: With the fit so far.
+        instants_ns: In order of time; none: they were not watched.
+    """
+    if not len(instants_ns):
+        return linux.fit
+    clock = np.sort(np.concatenate([each.time for each in linux.events.values()]))
+    about = clock.astype(np.int64) + linux.fit.offset_ns
+    covered = (about > int(instants_ns[0]) + 2 * linux.fit.residual_ns) & (
+        about < int(instants_ns[-1]) - 2 * linux.fit.residual_ns
+    )
+    return fit_instants(linux.fit, clock_ns=clock[covered][:_FIT_EVENTS], instants_ns=instants_ns)
 
 
 def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.records import Kind
-from orchestrator.trace.clock import fit_instants
 from orchestrator.trace.current import pids_by_switches, pids_of_linux, tasks_of_hits
 from orchestrator.trace.hits import hit_events
 from orchestrator.trace.hypervisor import hypervisor_events
-from orchestrator.trace.linux import LinuxTrace
+from orchestrator.trace.linux import LinuxTrace, sharpened
 from orchestrator.trace.order import handled_before_sent, outside_of_vm, told
 from orchestrator.trace.pack import Packed
 from orchestrator.trace.processes import NOT_KNOWN, Process, with_births
@@ -37,10 +36,9 @@ from orchestrator.trace.shared import Running, handovers, of_linux, of_switches,
 from orchestrator.trace.streams import CLOCK_PLACE, READY, Observed, Probe, until
 from orchestrator.trace.tasks import NO_NAME, linux_tasks
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
-from orchestrator.trace.wakeups import ReadySets, wakeup_events, with_dead
+from orchestrator.trace.wakeups import ready_sets, wakeup_events, with_dead
 
 _COUNTER: Final = ClockFit(clock="counter")
-_FIT_EVENTS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +139,9 @@ class _Merge:
             return
         vm = self._vms[number]
         self._contradictions += [f"{vm.name}: {each}" for each in linux.doubts]
-        fit = self._sharpened(linux)
+        clock = [each.id for each in self._observed.probes.values() if each.place == CLOCK_PLACE]
+        hits = self._observed.hits
+        fit = sharpened(linux, hits["time_ns"][np.isin(hits["id"], clock)])
         self._observed = until(self._observed, linux.ended + fit.offset_ns)
         source = self._source_of_vm[number]
         self._sources[source] = Source(
@@ -171,19 +171,6 @@ class _Merge:
         processes = with_births(linux.processes, ((each, self._hits(each)) for each in births))
         self._processes[source] = processes
         self._tasks |= linux_tasks(linux, processes, source=source)
-
-    def _sharpened(self, linux: LinuxTrace) -> ClockFit:
-        ids = [p.id for p in self._observed.probes.values() if p.place == CLOCK_PLACE]
-        hits = self._observed.hits
-        instants = hits[np.isin(hits["id"], ids)]["time_ns"] if ids else hits["time_ns"][:0]
-        if not len(instants):
-            return linux.fit
-        clock = np.sort(np.concatenate([each.time for each in linux.events.values()]))
-        about = clock.astype(np.int64) + linux.fit.offset_ns
-        covered = (about > int(instants[0]) + 2 * linux.fit.residual_ns) & (
-            about < int(instants[-1]) - 2 * linux.fit.residual_ns
-        )
-        return fit_instants(linux.fit, clock_ns=clock[covered][:_FIT_EVENTS], instants_ns=instants)
 
     def _check_linux(self, part: _Part, number: int, vcpu: int, fit: ClockFit) -> None:
         records = self._observed.hypervisor
@@ -257,7 +244,7 @@ class _Merge:
             first_pid=first_pid,
             ready=self._observed.ready.get(self._vms[number].name, ()),
         )
-        sets = self._ready_sets(probes)
+        sets = ready_sets([(each, self._hits(each)) for each in probes if each.role == READY])
         if len(sets.time_ns):
             switches = with_dead(switches, sets)
             form = self._sched_format("sched_wakeup", sched_wakeup_format)
@@ -281,23 +268,6 @@ class _Merge:
         pid, name = FIRST_PID + PIDS_PER_GUEST * (number + 1) - 1, self._vms[number].name
         self._tasks[pid] = Task(pid=pid, comm=name, source=self._source_of_vm[number])
         return only(pid, name)
-
-    def _ready_sets(self, probes: list[Probe]) -> ReadySets:
-        """What could run in an RTOS, wherever it was looked at."""
-        seen = [(p, hits) for p in probes if p.role == READY and len(hits := self._hits(p))]
-        if not seen:
-            nothing = np.empty(0, np.uint64)
-            return ReadySets(time_ns=nothing, cpu=nothing.astype(np.uint16), ready=nothing)
-        time_ns, cpu = (
-            np.concatenate([hits[name] for _, hits in seen]) for name in ("time_ns", "cpu")
-        )
-        order = np.argsort(time_ns, kind="stable")
-        ready = np.concatenate([probe.value(READY, hits) for probe, hits in seen])
-        return ReadySets(
-            time_ns=time_ns[order].astype(np.uint64),
-            cpu=cpu[order].astype(np.uint16),
-            ready=ready[order].astype(np.uint64),
-        )
 
     def _sched_format(self, name: str, make: Callable[[int], EventFormat]) -> EventFormat:
         """Linux's own where there is one."""

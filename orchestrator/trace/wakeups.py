@@ -7,6 +7,7 @@ the end of a delay. The set has a bit for each priority; who has that priority i
 switches tell.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator.trace.pack import Packed, pack
 from orchestrator.trace.rtos import DEAD, RUNNING, Switches
+from orchestrator.trace.streams import READY, Probe
 from orchestrator.trace.timeline import EventFormat
 
 _PRIORITIES = 64
@@ -44,6 +46,28 @@ class _Seen:
     pid: NDArray[np.int64]
     prio: NDArray[np.int64]
     comm: NDArray[np.bytes_]
+
+
+def ready_sets(seen: Iterable[tuple[Probe, NDArray[np.void]]]) -> ReadySets:
+    """What could run in an RTOS, wherever it was looked at.
+
+    Args:
+        seen: The probes that look (role `streams.READY`), and their hits.
+    """
+    looks = [(probe, hits) for probe, hits in seen if len(hits)]
+    if not looks:
+        nothing = np.empty(0, np.uint64)
+        return ReadySets(time_ns=nothing, cpu=nothing.astype(np.uint16), ready=nothing)
+    time_ns, cpu = (
+        np.concatenate([hits[name] for _, hits in looks]) for name in ("time_ns", "cpu")
+    )
+    order = np.argsort(time_ns, kind="stable")
+    ready = np.concatenate([probe.value(READY, hits) for probe, hits in looks])
+    return ReadySets(
+        time_ns=time_ns[order].astype(np.uint64),
+        cpu=cpu[order].astype(np.uint16),
+        ready=ready[order].astype(np.uint64),
+    )
 
 
 def wakeup_events(
