@@ -19,12 +19,9 @@ from orchestrator.control import ControlServer
 from orchestrator.errors import (
     CheckFailed,
     MachineError,
-    OrchestrateError,
-    StorageError,
     UsageError,
 )
 from orchestrator.follow import PageFollower
-from orchestrator.images import job
 from orchestrator.machine.board import Layout
 from orchestrator.machine.channel import Ability, PluginChannel
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
@@ -40,7 +37,7 @@ from orchestrator.probe.ledger import Ledger
 from orchestrator.probe.registers import HypervisorMemory, VcpuReader
 from orchestrator.probe.spec import resolve
 from orchestrator.probe.start import StartPoint, place_point, start_point
-from orchestrator.pull import save_pages
+from orchestrator.pull import pull_trace
 from orchestrator.records import CONTROL, HV_TRACE_PA, Kind
 from orchestrator.rundir import write_atomically
 from orchestrator.service import Service
@@ -410,35 +407,20 @@ class Observer:
         ]
 
     async def _pull(self) -> None:
-        """Takes ftrace's pages out of Linux's memory; what its agent need not hand over, it is told."""
         linux = next(vm for vm in self._layout.vms if isinstance(vm.config, LinuxVm))
-        report_pa = linux.ram_pa + linux.config.ram_bytes - job.REPORT_BYTES
-        entries = None
         if self._job_has_ended:
             self._reporter.phase("pull")
-            entries = job.reported_entries(self._ram.read(report_pa, job.REPORT_BYTES)) or {}
-        try:
-            pages = save_pages(
-                await self.probes.view(linux.name),
-                self.guests[linux.name],
-                self._ram,
-                cpus=len(linux.config.pin),
-                instance=self._config.trace.linux.instance,
-                entries=entries,
-                folder=self._paths.folder / PAGES_FOLDER,
-            )
-        except StorageError:
-            raise
-        except OrchestrateError as error:
-            what = (
-                "has to hand over its trace itself" if self._job_has_ended else "its trace is lost"
-            )
-            self._reporter.note(f"{linux.name}: {what}: {error.message}")
-            return
-        if self._job_has_ended:
-            self._ram.write(report_pa, job.TAKEN)
-        elif pages:
-            self._reporter.note(f"{linux.name}: {pages} pages of its trace saved from its memory")
+        note = await pull_trace(
+            self.probes,
+            self.guests[linux.name],
+            self._ram,
+            linux=linux,
+            job_has_ended=self._job_has_ended,
+            instance=self._config.trace.linux.instance,
+            folder=self._paths.folder / PAGES_FOLDER,
+        )
+        if note:
+            self._reporter.note(f"{linux.name}: {note}")
 
     async def _take_away(self, faults: list[str]) -> None:
         if self._start is not None and self._records:

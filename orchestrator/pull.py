@@ -13,16 +13,70 @@ from typing import Final
 
 import numpy as np
 
-from orchestrator.errors import GuestError
-from orchestrator.machine.board import RAM_PA
+from orchestrator.errors import GuestError, OrchestrateError, StorageError
+from orchestrator.images import job
+from orchestrator.machine.board import RAM_PA, VmLayout
 from orchestrator.machine.ram import GuestRam
 from orchestrator.mmu import TranslationFault
+from orchestrator.probe.arm import Probes
 from orchestrator.probe.guest import Guest, View
 from orchestrator.rundir import storage_errors
 from orchestrator.trace.memory import FUNCTIONS, KernelMemory, ring_pages
 from orchestrator.trace.pages import PAGE_BYTES
 
 _PAGES_AT_ONCE: Final = 4096
+
+
+async def pull_trace(
+    probes: Probes,
+    guest: Guest,
+    ram: GuestRam,
+    *,
+    linux: VmLayout,
+    job_has_ended: bool,
+    instance: str,
+    folder: Path,
+) -> str:
+    """Takes the trace of a Linux; what its agent need not hand over, it is told.
+
+    Args:
+        probes: See into the guest.
+        guest: A Linux.
+        ram: The board's.
+        linux: Its place on the board.
+        job_has_ended: Whether the agent has reported how much is in its rings, and waits.
+        instance: Name of ftrace's instance; "" for the first buffer.
+        folder: For the pages; must not exist.
+
+    Returns:
+        What the user should know of it; "": it went as it should.
+
+    Raises:
+        StorageError: The pages cannot be written.
+    """
+    report_pa = linux.ram_pa + linux.config.ram_bytes - job.REPORT_BYTES
+    entries = None
+    if job_has_ended:
+        entries = job.reported_entries(ram.read(report_pa, job.REPORT_BYTES)) or {}
+    try:
+        pages = save_pages(
+            await probes.view(linux.name),
+            guest,
+            ram,
+            cpus=len(linux.config.pin),
+            instance=instance,
+            entries=entries,
+            folder=folder,
+        )
+    except StorageError:
+        raise
+    except OrchestrateError as error:
+        what = "has to hand over its trace itself" if job_has_ended else "its trace is lost"
+        return f"{what}: {error.message}"
+    if job_has_ended:
+        ram.write(report_pa, job.TAKEN)
+        return ""
+    return f"{pages} pages of its trace saved from its memory" if pages else ""
 
 
 def save_pages(

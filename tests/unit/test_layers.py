@@ -40,14 +40,14 @@ MAY_IMPORT = {
     "control": GROUND,
     # What a running system is asked for, and what is taken out of its memory.
     "service": GROUND | {"config", "control", "probe"},
-    "pull": GROUND | {"mmu", "machine", "probe", "rundir", "trace"},
+    "pull": GROUND | {"images", "mmu", "machine", "probe", "rundir", "trace"},
     # Watches a running Linux, and makes lines of what is seen.
     "follow": GROUND | {"machine", "probe", "pull", "trace"},
     "live": GROUND | {"trace", "export"},
     # Traces a run that the session has made.
     "observe": GROUND
     | {"records", "config", "options", "rundir", "machine", "probe", "control", "service"}
-    | {"images", "pull", "follow", "trace"},
+    | {"pull", "follow", "trace"},
     # The state of a board and what it depends on; the session makes and loads it.
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
