@@ -102,6 +102,11 @@ struct vcpu {
     uint32_t ram_ipa, ram_bytes, ram_pa;
     uint32_t index;  /* in its VM; the guest's MPIDR */
     uint32_t origin; /* record.S: kind, cpu and vm of its records of probes */
+    /* record.S: what it looked up last with these registers, and with what a section's entry was then. */
+    uint32_t looked_up_with[3]; /* SCTLR, TTBR0, DACR; TTBCR is 0 */
+    struct {
+        uint32_t entry, number, entry_pa, pa;
+    } section[2];
 
     struct vm *vm;
     struct vcpu *next_on_core;

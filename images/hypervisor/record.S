@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hit made a record, the short way: the guest is in Supervisor mode, the probe has no bounds, the
- * ring has room. The program of its fetches (trace.h, struct trace_op) runs here as long as all that
+ * A hit made a record, the short way: the guest is in Supervisor or IRQ mode, the probe has no bounds,
+ * the ring has room. The program of its fetches (trace.h, struct trace_op) runs here as long as all that
  * it asks for is there, in memory that plain translations lead to; else, and for all that is not so
  * simple, trace.c does the whole of it. Both give the same record: fetch.h is what it must be.
  *
@@ -17,6 +17,8 @@
     .equ VCPU_RAM_IPA, 88
     .equ VCPU_RAM_BYTES, 92             @ and ram_pa
     .equ VCPU_INDEX, 100                @ and the first word of its records
+    .equ VCPU_WITH, 108                 @ SCTLR, TTBR0, DACR
+    .equ VCPU_SECTIONS, 120             @ entry, number, entry_pa, pa; twice
     .equ CORE_RING, 16                  @ and its room, 0 while records are lost
     .equ PROBE_FLAGS, 10
     .equ PROBE_PROGRAM, 12              @ and the words that it writes
@@ -28,6 +30,9 @@
     .equ MAX_EXTENT, 256
     .equ ONES, 0x01010101
     .equ SECTION_MASK, 0x40403          @ kind, AP[0], supersection; guest_memory.c has it, too
+    .equ SVC, 0x13
+    .equ IRQ, 0x12
+    .equ SVC_NOT_IRQ, 1                 @ a bit of cpsr
     .equ REG_SP, 13
     .equ REG_LR, 14
     .equ REG_CPSR, 16
@@ -42,10 +47,6 @@ probe_record:
     sub     r4, r4, #4
     tst     r8, #BOUNDED
     bne     record_long
-    and     r2, r5, #0x1f
-    cmp     r2, #0x13
-    bne     record_long
-
     ldrd    r10, r11, [r3, #CORE_RING]
     ldrd    r8, r9, [r10, #RING_HEAD]
     ldr     r2, [r10, #RING_TAIL]
@@ -62,8 +63,12 @@ probe_record:
     orr     r6, r6, r2, lsr #28
     lsl     r2, r2, #4
     stm     r12!, {r2, r6, r8, r9, r11} @ time_ns, seq, kind and where
+    and     r2, r5, #0x1f
+    cmp     r2, #SVC
+    bne     irq_mode
     mrs     r6, lr_svc
     mrs     r8, sp_svc
+banked_known:
     mov     r9, r5
     stm     r12!, {r1, r4, r6, r8, r9}  @ id, pc, lr, sp, cpsr
     ldrd    r2, r3, [r7, #PROBE_PROGRAM]
@@ -258,13 +263,30 @@ string_ends:
     bhi     1b
     b       string_done
 
+irq_mode:
+    cmp     r2, #IRQ
+    bne     record_long
+    mrs     r6, lr_irq
+    mrs     r8, sp_irq
+    b       banked_known
+
     @ A register that is not in the vCPU, or is there under another number.
 banked:
     cmp     r2, #REG_LR
+    bhi     2f
+    mrs     r5, spsr
+    tst     r5, #SVC_NOT_IRQ
+    beq     3f
+    cmp     r2, #REG_LR
     mrslo   r2, sp_svc
     mrseq   r2, lr_svc
-    bls     1f
-    cmp     r2, #REG_CPSR
+4:  adrl    r5, operations
+    b       1f
+3:  cmp     r2, #REG_LR
+    mrslo   r2, sp_irq
+    mrseq   r2, lr_irq
+    b       4b
+2:  cmp     r2, #REG_CPSR
     movlo   r2, r4
     mrseq   r2, spsr
     bls     1f
@@ -283,12 +305,66 @@ look_up:
     stmdb   sp, {r3, r6, r11}
     sub     r8, lr, r1
     cmp     r8, r2
-    bhs     walk
+    bhs     remembered
     mov     r3, r1
     mov     r6, r2
     mov     r11, r9
     add     r1, r11, r8
     next
+
+    @ A section that an earlier hit has looked up, if all that it hung on is as it was then. The
+    @ registers are compared once a record, when nothing has been looked up yet: r6 = 0.
+remembered:
+    cmp     r6, #0
+    beq     compare_registers
+registers_compared:
+    lsr     r1, lr, #20
+    and     r2, r1, #1
+    add     r2, r0, r2, lsl #4
+    add     r2, r2, #VCPU_SECTIONS
+    ldm     r2, {r3, r8, r9, r11}
+    cmp     r8, r1
+    ldreq   r8, [r9]
+    cmpeq   r8, r3
+    bne     walk
+    lsl     r3, r1, #20
+    mov     r9, #1 << 20
+    mov     r6, #0xff << 12
+looked_up:
+    sub     r2, lr, r3
+    cmp     r2, r6
+    addlo   r1, r11, r2
+    bhs     at_its_end
+    next
+
+at_its_end:
+    ldrh    r8, [r10, #-8]
+    add     r1, r11, r2
+    add     r8, r2, r8
+    cmp     r8, r9
+    bhi     program_long                @ it goes on in another one
+    next
+
+compare_registers:
+    mrc     p15, 0, r1, c2, c0, 2       @ TTBCR
+    mrc     p15, 0, r2, c1, c0, 0       @ SCTLR
+    mrc     p15, 0, r3, c2, c0, 0       @ TTBR0
+    mrc     p15, 0, r8, c3, c0, 0       @ DACR
+    ldr     r6, [r0, #VCPU_WITH]
+    ldr     r9, [r0, #VCPU_WITH + 4]
+    ldr     r11, [r0, #VCPU_WITH + 8]
+    cmp     r6, r2
+    cmpeq   r9, r3
+    cmpeq   r11, r8
+    cmpeq   r1, #0
+    beq     registers_compared
+    str     r2, [r0, #VCPU_WITH]
+    str     r3, [r0, #VCPU_WITH + 4]
+    str     r8, [r0, #VCPU_WITH + 8]
+    mvn     r6, #0                      @ no section has this number
+    str     r6, [r0, #VCPU_SECTIONS + 4]
+    str     r6, [r0, #VCPU_SECTIONS + 20]
+    b       registers_compared
 
 walk:
     mrc     p15, 0, r2, c2, c0, 2       @ TTBCR
@@ -306,7 +382,9 @@ walk:
     add     r2, r2, r6, lsl #2
     cmp     r2, r8
     bhs     program_long
-    ldr     r2, [r2, r9]
+    add     r2, r2, r9
+    str     r2, [sp, #-16]
+    ldr     r2, [r2]
     mrc     p15, 0, r11, c3, c0, 0      @ DACR
     ubfx    r1, r2, #4, #5
     orr     r1, r1, #1
@@ -317,28 +395,21 @@ walk:
     sub     r1, r1, #2
     teq     r1, #1 << 10
     bne     no_section
+    mov     r1, r2
     lsr     r2, r2, #20
     rsb     r11, r3, r2, lsl #20
     cmp     r11, r8                     @ RAM is a multiple of it
     bhs     program_long
     add     r11, r11, r9
+    ldr     r9, [sp, #-16]
+    and     r3, r6, #1
+    add     r3, r0, r3, lsl #4
+    add     r3, r3, #VCPU_SECTIONS
+    stm     r3, {r1, r6, r9, r11}
     lsl     r3, r6, #20
     mov     r9, #1 << 20
     mov     r6, #0xff << 12
-looked_up:
-    sub     r2, lr, r3
-    cmp     r2, r6
-    addlo   r1, r11, r2
-    bhs     at_its_end
-    next
-
-at_its_end:
-    ldrh    r8, [r10, #-8]
-    add     r1, r11, r2
-    add     r8, r2, r8
-    cmp     r8, r9
-    bhi     program_long                @ it goes on in another one
-    next
+    b       looked_up
 
 no_section:
     tst     r2, #2

@@ -50,6 +50,8 @@ _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EM
                "probe.inc, probe.S, access.S");
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
                    offsetof(struct vcpu, index) == 100 && offsetof(struct vcpu, origin) == 104 &&
+                   offsetof(struct vcpu, looked_up_with) == 108 &&
+                   offsetof(struct vcpu, section) == 120 &&
                    offsetof(struct trace_probe, flags) == 10 &&
                    offsetof(struct trace_probe, program_pa) == 12 &&
                    offsetof(struct trace_probe, words) == 16 && TRACE_PROBE_BOUNDED == 8 &&

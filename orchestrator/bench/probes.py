@@ -146,7 +146,7 @@ def trap_cost() -> list[Figure]:
         words = sum(each.words for each in wanted.fetches) if flags else 0
         out.append(
             Figure(
-                name=f"{name} ({len(costs)} hits, {words} words)",
+                name=f"{name} ({len(costs)} hits, the dearest {costs.max()}; {words} words)",
                 value=float(np.median(costs)),
                 unit="instructions",
                 most=most,
