@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A guest that changes its tables between two hits is read through those of the hit.
 
-The hypervisor remembers sections that it has looked up; the plugin asks QEMU each time.
+The hypervisor remembers sections that it has looked up; the plugin asks QEMU each time. The hits are at
+the RTOS's switches: in Supervisor mode and, those that an interrupt makes, in IRQ mode.
 """
 
 import asyncio
@@ -48,9 +49,20 @@ STEPS: Final = (
     (SECTION_B | READ_WRITE, VALUES[SECTION_B]),
     (0, None),
 )
+SP, LR, PC, CPSR = 13, 14, 15, 16
 PROGRAM: Final = np.array(
-    [(4, 0, Code.SET, VA + AT), (0, 0, Code.U32, 0), (0, 0, Code.END, 0)], records.OP
+    [
+        (4, 0, Code.SET, VA + AT),
+        (0, 0, Code.U32, 0),
+        *((0, register, Code.VALUE, 0) for register in (SP, LR, PC, CPSR)),
+        (8, SP, Code.REGISTER, 0),
+        (8, 0, Code.WORDS, 0),
+        (0, 0, Code.END, 0),
+    ],
+    records.OP,
 )
+WORDS: Final = 7
+MODE, SVC, IRQ = 0x1F, 0x13, 0x12
 
 
 async def words_seen(make: Any, folder: Path) -> dict[str, NDArray[Any]]:
@@ -88,9 +100,16 @@ def test_what_is_remembered_is_what_is_there(board: Any, tmp_path: Path) -> None
     streams = asyncio.run(words_seen(board, tmp_path / "trace"))
     for name, stream in streams.items():
         found = [
-            int(record["word"][0]) if record["valid"] else None for record in stream[: len(STEPS)]
+            int(record["word"][0]) if record["valid"] & 1 else None
+            for record in stream[: len(STEPS)]
         ]
         assert found == [value for _, value in STEPS], name
         assert len(stream) == len(STEPS), name
+    plugin, hypervisor = streams["plugin-0"], streams["hypervisor-0"]
+    assert np.array_equal(plugin["valid"], hypervisor["valid"])
+    assert np.array_equal(plugin["word"][:, :WORDS], hypervisor["word"][:, :WORDS])
+    for number, field in enumerate(("sp", "lr", "pc", "cpsr"), start=1):
+        assert np.array_equal(plugin["word"][:, number], plugin[field]), field
+    assert set((plugin["cpsr"] & MODE).tolist()) == {SVC, IRQ}
     costs = streams["plugin-0"]["cost"].tolist()
     assert costs[2] < costs[1], "it was looked up before"
