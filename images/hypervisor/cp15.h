@@ -170,4 +170,15 @@ static inline void wfi(void)
 #define TIMER_ENABLE 1u
 #define TIMER_IMASK 2u
 
+/* `access` of the mode whose banked registers there are in this state; System mode has none. */
+#define BY_MODE(cpsr, access)     \
+    switch ((cpsr) & CPSR_MODE) { \
+    case 0x11: access(fiq);       \
+    case 0x12: access(irq);       \
+    case 0x13: access(svc);       \
+    case 0x17: access(abt);       \
+    case 0x1b: access(und);       \
+    default: break;               \
+    }
+
 #endif

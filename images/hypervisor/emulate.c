@@ -194,21 +194,11 @@ static enum outcome branch_to(struct vcpu *vcpu, const struct emulation_operand 
     return branch(vcpu, target);
 }
 
-#define BANK(access)                                     \
-    switch (vcpu->cpsr & CPSR_MODE) {                    \
-    case 0x11: access(fiq);                              \
-    case 0x12: access(irq);                              \
-    case 0x13: access(svc);                              \
-    case 0x17: access(abt);                              \
-    case 0x1b: access(und);                              \
-    default: break;                                      \
-    }
-
 /* System mode has no SPSR: unpredictable, here as 0. */
 static uint32_t read_spsr(struct vcpu *vcpu)
 {
 #define READ(mode) return read_spsr_##mode()
-    BANK(READ)
+    BY_MODE(vcpu->cpsr, READ)
 #undef READ
     return 0;
 }
@@ -216,7 +206,7 @@ static uint32_t read_spsr(struct vcpu *vcpu)
 static void write_spsr(struct vcpu *vcpu, uint32_t value)
 {
 #define WRITE(mode) write_spsr_##mode(value); return
-    BANK(WRITE)
+    BY_MODE(vcpu->cpsr, WRITE)
 #undef WRITE
 }
 

@@ -105,16 +105,6 @@ uint64_t vcpu_deadline(const struct vcpu *vcpu)
     return v < p ? v : p;
 }
 
-#define BANK(access)                                     \
-    switch (vcpu->cpsr & CPSR_MODE) {                    \
-    case 0x11: access(fiq);                              \
-    case 0x12: access(irq);                              \
-    case 0x13: access(svc);                              \
-    case 0x17: access(abt);                              \
-    case 0x1b: access(und);                              \
-    default: break;                                      \
-    }
-
 /* A general register of the guest in its current mode; 15: as an operand; above: 0. */
 uint32_t reg_read(struct vcpu *vcpu, uint32_t n)
 {
@@ -129,7 +119,7 @@ uint32_t reg_read(struct vcpu *vcpu, uint32_t n)
     if (n >= 15)
         return n == 15 ? vcpu->pc + (vcpu->cpsr & CPSR_T ? 4 : 8) : 0;
 #define READ(mode) return n == 13 ? read_sp_##mode() : read_lr_##mode()
-    BANK(READ)
+    BY_MODE(vcpu->cpsr, READ)
 #undef READ
     return n == 13 ? read_sp_usr() : vcpu->lr_usr;
 }
@@ -153,7 +143,7 @@ void reg_write(struct vcpu *vcpu, uint32_t n, uint32_t value)
     else                            \
         write_lr_##mode(value);     \
     return
-    BANK(WRITE)
+    BY_MODE(vcpu->cpsr, WRITE)
 #undef WRITE
     if (n == 13)
         write_sp_usr(value);
