@@ -105,7 +105,7 @@ struct vcpu {
     /* record.S: what it looked up last with these registers, and with what a section's entry was then. */
     uint32_t looked_up_with[3]; /* SCTLR, TTBR0, DACR; TTBCR is 0 */
     struct {
-        uint32_t entry, number, entry_pa, pa;
+        uint32_t number, entry_pa, entry, pa;
     } section[2];
 
     struct vm *vm;

@@ -14,11 +14,12 @@
     .arm
 
     .equ VCPU_PC, 76
+    .equ VCPU_CPSR, 80
     .equ VCPU_RAM_IPA, 88
     .equ VCPU_RAM_BYTES, 92             @ and ram_pa
     .equ VCPU_INDEX, 100                @ and the first word of its records
     .equ VCPU_WITH, 108                 @ SCTLR, TTBR0, DACR
-    .equ VCPU_SECTIONS, 120             @ entry, number, entry_pa, pa; twice
+    .equ VCPU_SECTIONS, 120             @ number, entry_pa, entry, pa; twice
     .equ CORE_RING, 16                  @ and its room, 0 while records are lost
     .equ PROBE_FLAGS, 10
     .equ PROBE_PROGRAM, 12              @ and the words that it writes
@@ -28,6 +29,7 @@
     .equ RING_HEADER_BYTES, 4096
     .equ RING_BITS, 14
     .equ MAX_EXTENT, 256
+    .equ SECTION_REACH, 0xff << 12      @ 1 MiB, less MAX_EXTENT and what no constant can say
     .equ ONES, 0x01010101
     .equ SECTION_MASK, 0x40403          @ kind, AP[0], supersection; guest_memory.c has it, too
     .equ SVC, 0x13
@@ -44,7 +46,6 @@
     .type   probe_record, %function
 probe_record:
     ldr     sp, [r3]                    @ core.stack_top
-    sub     r4, r4, #4
     tst     r8, #BOUNDED
     bne     record_long
     ldrd    r10, r11, [r3, #CORE_RING]
@@ -69,8 +70,9 @@ probe_record:
     mrs     r6, lr_svc
     mrs     r8, sp_svc
 banked_known:
+    sub     r2, r4, #4
     mov     r9, r5
-    stm     r12!, {r1, r4, r6, r8, r9}  @ id, pc, lr, sp, cpsr
+    stm     r12!, {r1, r2, r6, r8, r9}  @ id, pc, lr, sp, cpsr
     ldrd    r2, r3, [r7, #PROBE_PROGRAM]
     mvn     r8, #0
     mvn     r8, r8, lsl r3
@@ -80,10 +82,10 @@ banked_known:
 
     @ r10 = operation, r12 = next word; lr = p, r1 = where it is. What was looked up last: r3 = its
     @ start, at r11; a p less than r6 bytes behind it has all that is in reach there. Below sp: the
-    @ same three of what was looked up before. None of them yet.
+    @ same three of the page looked up last. None of them yet.
     mov     r10, r2
     mov     r6, #0
-    stmdb   sp, {r6, r9, r10}
+    str     r6, [sp, #-8]
     adr     r5, operations
 
     .macro  next
@@ -118,7 +120,6 @@ commit:
     strd    r8, r9, [r10, #RING_HEAD]
     ldrh    r8, [r7, #PROBE_FLAGS]
     mrs     r5, spsr
-    add     r4, r4, #4
     mov     sp, r0
     b       probe_recorded
 
@@ -287,7 +288,7 @@ banked:
     mrseq   r2, lr_irq
     b       4b
 2:  cmp     r2, #REG_CPSR
-    movlo   r2, r4
+    sublo   r2, r4, #4
     mrseq   r2, spsr
     bls     1f
     tst     r8, #REG_TPIDRURO_BIT
@@ -297,39 +298,25 @@ banked:
     bne     to_value
     b       to_pointer
 
-    @ Finds the memory behind p = lr: what was looked up before the last time, or a section that PL1
-    @ may read, or else what the MMU says. The MMU must not be asked about a domain without access
-    @ (guest_memory.c says why).
+    @ Finds the memory behind p = lr: a section that an earlier hit has looked up, if all that it hung
+    @ on is as it was then; the page looked up last; a section that PL1 may read; or else what the MMU
+    @ says. The MMU must not be asked about a domain without access (guest_memory.c says why).
 look_up:
-    ldmdb   sp, {r1, r2, r9}
-    stmdb   sp, {r3, r6, r11}
-    sub     r8, lr, r1
-    cmp     r8, r2
-    bhs     remembered
-    mov     r3, r1
-    mov     r6, r2
-    mov     r11, r9
-    add     r1, r11, r8
-    next
-
-    @ A section that an earlier hit has looked up, if all that it hung on is as it was then. The
-    @ registers are compared once a record, when nothing has been looked up yet: r6 = 0.
-remembered:
-    cmp     r6, #0
-    beq     compare_registers
-registers_compared:
     lsr     r1, lr, #20
     and     r2, r1, #1
     add     r2, r0, r2, lsl #4
-    add     r2, r2, #VCPU_SECTIONS
-    ldm     r2, {r3, r8, r9, r11}
+    cmp     r6, #0
+    beq     compare_registers           @ once a record: nothing has been looked up yet
+registers_compared:
+    ldrd    r8, r9, [r2, #VCPU_SECTIONS]
     cmp     r8, r1
     ldreq   r8, [r9]
-    cmpeq   r8, r3
-    bne     walk
+    ldr     r9, [r2, #VCPU_SECTIONS + 8]
+    cmpeq   r8, r9
+    bne     last_page
+    ldr     r11, [r2, #VCPU_SECTIONS + 12]
     lsl     r3, r1, #20
-    mov     r9, #1 << 20
-    mov     r6, #0xff << 12
+    mov     r6, #SECTION_REACH
 looked_up:
     sub     r2, lr, r3
     cmp     r2, r6
@@ -339,6 +326,9 @@ looked_up:
 
 at_its_end:
     ldrh    r8, [r10, #-8]
+    cmp     r6, #SECTION_REACH
+    moveq   r9, #1 << 20
+    movne   r9, #1 << 12
     add     r1, r11, r2
     add     r8, r2, r8
     cmp     r8, r9
@@ -346,25 +336,33 @@ at_its_end:
     next
 
 compare_registers:
-    mrc     p15, 0, r1, c2, c0, 2       @ TTBCR
-    mrc     p15, 0, r2, c1, c0, 0       @ SCTLR
-    mrc     p15, 0, r3, c2, c0, 0       @ TTBR0
-    mrc     p15, 0, r8, c3, c0, 0       @ DACR
-    ldr     r6, [r0, #VCPU_WITH]
-    ldr     r9, [r0, #VCPU_WITH + 4]
-    ldr     r11, [r0, #VCPU_WITH + 8]
-    cmp     r6, r2
-    cmpeq   r9, r3
+    mrc     p15, 0, r6, c1, c0, 0       @ SCTLR
+    mrc     p15, 0, r8, c2, c0, 0       @ TTBR0
+    mrc     p15, 0, r9, c3, c0, 0       @ DACR
+    mrc     p15, 0, r3, c2, c0, 2       @ TTBCR
+    ldr     r11, [r0, #VCPU_WITH]
+    cmp     r3, #0
+    cmpeq   r11, r6
+    ldr     r11, [r0, #VCPU_WITH + 4]
     cmpeq   r11, r8
-    cmpeq   r1, #0
+    ldr     r11, [r0, #VCPU_WITH + 8]
+    cmpeq   r11, r9
     beq     registers_compared
-    str     r2, [r0, #VCPU_WITH]
-    str     r3, [r0, #VCPU_WITH + 4]
-    str     r8, [r0, #VCPU_WITH + 8]
-    mvn     r6, #0                      @ no section has this number
-    str     r6, [r0, #VCPU_SECTIONS + 4]
-    str     r6, [r0, #VCPU_SECTIONS + 20]
+    str     r6, [r0, #VCPU_WITH]
+    str     r8, [r0, #VCPU_WITH + 4]
+    str     r9, [r0, #VCPU_WITH + 8]
+    mvn     r3, #0                      @ no section has this number
+    str     r3, [r0, #VCPU_SECTIONS]
+    str     r3, [r0, #VCPU_SECTIONS + 16]
     b       registers_compared
+
+last_page:
+    ldmdb   sp, {r3, r6, r11}
+    sub     r2, lr, r3
+    cmp     r2, r6
+    bhs     walk
+    add     r1, r11, r2
+    next
 
 walk:
     mrc     p15, 0, r2, c2, c0, 2       @ TTBCR
@@ -395,20 +393,20 @@ walk:
     sub     r1, r1, #2
     teq     r1, #1 << 10
     bne     no_section
-    mov     r1, r2
-    lsr     r2, r2, #20
-    rsb     r11, r3, r2, lsl #20
+    lsr     r1, r2, #20
+    rsb     r11, r3, r1, lsl #20
     cmp     r11, r8                     @ RAM is a multiple of it
     bhs     program_long
     add     r11, r11, r9
-    ldr     r9, [sp, #-16]
-    and     r3, r6, #1
+    mov     r1, r6
+    and     r3, r1, #1
     add     r3, r0, r3, lsl #4
     add     r3, r3, #VCPU_SECTIONS
-    stm     r3, {r1, r6, r9, r11}
-    lsl     r3, r6, #20
-    mov     r9, #1 << 20
-    mov     r6, #0xff << 12
+    ldr     r6, [sp, #-16]
+    mov     r9, r2
+    stm     r3, {r1, r6, r9, r11}       @ number, entry_pa, entry, pa
+    lsl     r3, r1, #20
+    mov     r6, #SECTION_REACH
     b       looked_up
 
 no_section:
@@ -430,8 +428,8 @@ walk_page:
     lsl     r3, r3, #12
     cmp     r9, r8
     bhs     program_long
-    mov     r9, #1 << 12
     mov     r6, #(1 << 12) - MAX_EXTENT
+    stmdb   sp, {r3, r6, r11}
     b       looked_up
 
 other_tables:
@@ -444,7 +442,9 @@ program_long:
     ldr     r2, [r3, #CORE_RING]
     ldr     r8, [r2, #RING_HEAD]
     mrs     r5, spsr
-    strd    r4, r5, [r0, #VCPU_PC]
+    sub     r1, r4, #4
+    str     r1, [r0, #VCPU_PC]
+    str     r5, [r0, #VCPU_CPSR]
     ubfx    r8, r8, #0, #RING_BITS
     add     r2, r2, r8, lsl #7
     add     r2, r2, #RING_HEADER_BYTES
@@ -455,7 +455,9 @@ program_long:
     b       commit
 
 record_long:
-    strd    r4, r5, [r0, #VCPU_PC]
+    sub     r2, r4, #4
+    str     r2, [r0, #VCPU_PC]
+    str     r5, [r0, #VCPU_CPSR]
     mov     r10, r0
     mov     r11, r3
     mov     r1, r7
@@ -464,7 +466,6 @@ record_long:
     mov     r0, r10
     mov     r3, r11
     ldrh    r8, [r7, #PROBE_FLAGS]
-    add     r4, r4, #4
     mov     sp, r0
     b       probe_recorded
     .ltorg
