@@ -31,6 +31,10 @@ readonly NEEDED=(
     "trace-cmd trace-cmd"
     "kernelshark kernelshark"
     "Xvfb xvfb"
+    "zsh zsh"
+    "fish fish"
+    "lz4 lz4"
+    "zstd zstd"
     "/etc/ssl/certs/ca-certificates.crt ca-certificates"
 )
 

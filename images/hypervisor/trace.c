@@ -45,7 +45,8 @@ _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EM
                    EMULATE_MOVE == 22 && EMULATE_CLASSES == 23 && EMULATE_INDEXED == 1 &&
                    EMULATE_ONE_BY_ONE == 1 && EMULATE_MOVES_BASE == 2 && EMULATE_LOADS_PC == 4 && EMULATE_LINK == 8 &&
                    EMULATE_PRE == 16 && EMULATE_WRITEBACK == 32 && EMULATE_SUBTRACT == 64 &&
-                   EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 && EMULATE_SCATTERED == 28 && EMULATE_PC == 16 &&
+                   EMULATE_UNPRIVILEGED == 128 && EMULATE_MAX_ROW == 9 &&
+                   EMULATE_SCATTERED == 28 && EMULATE_PC == 16 &&
                    ACCESS_SIGNED_HALF == 4 && SHIFT_RRX == 4,
                "probe.inc, probe.S, access.S");
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
