@@ -215,7 +215,7 @@ enum outcome emulate_table_branch(struct vcpu *vcpu, const struct emulation_oper
 }
 
 /*
- * Register after register, where the short way of probe.S is none. A base that is loaded, and the pc,
+ * Register after register, where access.S has no short way. A base that is loaded, and the pc,
  * change only when nothing can fault any more.
  */
 static enum outcome multiple(struct vcpu *vcpu, bool load, const struct emulation_operand *o)
