@@ -311,9 +311,10 @@ class Supervisor:
             if event["event"] == "STOP":
                 await self._machine_stopped()
             elif event["event"] == "SHUTDOWN" and not self._shutdown_reason:
-                self._shutdown_reason = str(cast(dict[str, Any], event["data"])["reason"])
-                if self._observer is not None:
-                    await self._finish_tracing()
+                data = cast(dict[str, Any], event["data"])
+                self._shutdown_reason = str(data["reason"])
+                await self._finish_tracing()
+                if data["guest"]:  # else QEMU goes already: it was told to, or had a signal
                     await self._machine.quit()
         # QEMU is gone. What the guests said last may tell more than how it went.
         await self._drain()

@@ -165,9 +165,9 @@ async def _prepared(toml: str, carries: Carries) -> AsyncIterator[tuple[Prepared
     with tempfile.TemporaryDirectory(prefix="orchestrate-bench-") as name, private_dir() as sockets:
         folder = Path(name)
         made = prepare(folder, sockets, toml, plugin=has_plugin)
-        options = [] if has_plugin else ["-no-shutdown"]  # which the plugin's have anyway
+        options = []
         if carries is Carries.FLOOR:
-            options += ["-plugin", f"file={sources.build('floor')}"]
+            options = ["-plugin", f"file={sources.build('floor')}"]
         async with machine_of(made, folder, *options) as machine:
             await machine.start(timeout_s=_START_S)
             yield made, machine

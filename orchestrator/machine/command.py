@@ -73,9 +73,10 @@ def qemu_command(
     """
     return [
         config.machine.qemu,
-        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"),
-        # Whoever traces looks at the machine once more after the guests have switched it off.
-        *(("-no-shutdown",) if paths.channel is not None else ()),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-S"),
+        # A board that its guests have switched off can still be read, and goes when it is told to:
+        # QEMU that goes by itself may crash at whatever it is told meanwhile (process.py, quit).
+        *("-no-reboot", "-no-shutdown"),
         *_board(layout),
         *_clock(config.clock, paths, stop_ns),
         *("-chardev", f"socket,id=qmp,path={_escape(paths.qmp)},server=on,wait=off"),

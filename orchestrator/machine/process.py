@@ -57,6 +57,7 @@ class QemuMachine:
         self._qmp = QMPClient("orchestrate")
         self._listener = EventListener(names=_EVENTS)
         self._qmp.register_listener(self._listener)
+        self._quitting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,9 +183,18 @@ class QemuMachine:
             await asyncio.sleep(_POLL_S)
 
     async def quit(self) -> None:
-        """Lets QEMU end in good order, as it does by itself where nothing holds it."""
-        with contextlib.suppress(MachineError):  # it may go before it has answered
-            await self._execute("quit")
+        """Lets QEMU end in good order, as it does only then. Safe to call again.
+
+        It is told once, and nothing after that: QEMU 10.0 ends the coroutine that executes
+        commands before the thread that reads them, and a command that comes in between is SIGSEGV.
+        """
+        if self._quitting is None:
+            self._quitting = asyncio.create_task(self._send_quit())
+        await asyncio.shield(self._quitting)
+
+    async def _send_quit(self) -> None:
+        with contextlib.suppress(QMPError):  # it may go before it has answered
+            await self._qmp.execute("quit")
 
     async def events(self) -> AsyncGenerator[Message, None]:
         """QMP events as they come; ends with the process, after its last event."""
@@ -252,6 +262,8 @@ class QemuMachine:
         return MachineError(f"QEMU was killed by {name}", details=details)
 
     async def _execute(self, command: str, arguments: dict[str, object] | None = None) -> Any:
+        if self._quitting is not None:
+            raise MachineError(f"QEMU is about to end and takes no `{command}`")
         try:
             return await self._qmp.execute(command, arguments)
         except ExecuteError as error:

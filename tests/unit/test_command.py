@@ -55,7 +55,7 @@ def values(words: list[str], option: str) -> list[str]:
 
 def test_nothing_runs_and_nothing_is_there_that_was_not_asked_for() -> None:
     words = command(*make("a"))
-    assert {"-S", "-nodefaults", "-no-user-config", "-no-reboot"} <= set(words)
+    assert {"-S", "-nodefaults", "-no-user-config", "-no-reboot", "-no-shutdown"} <= set(words)
 
 
 def test_the_deterministic_clock_has_all_that_makes_it_so() -> None:
