@@ -7,6 +7,7 @@ codes is in `errors`. To add a command: see `orchestrator.commands`.
 """
 
 import argparse
+import difflib
 import os
 import signal
 import sys
@@ -123,10 +124,43 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong usage as this package's own error."""
+    """Reports wrong usage as this package's own error, in the name of the command it was meant for.
+
+    argparse itself has a command's unknown words told by the program, which knows no better, and
+    only when nothing else is wrong: of ``boot --confg F`` it would say that --config is missing.
+    """
+
+    def parse_known_args(  # type: ignore[override] # typeshed has it overloaded by `namespace`
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        given = sys.argv[1:] if args is None else list(args)
+        if self.get_default("run") is not None:  # what follows is no other parser's
+            self._refuse([word for word in given if self._is_unknown(word)])
+        parsed, unknown = super().parse_known_args(given, namespace)
+        self._refuse(unknown)
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def _is_unknown(self, word: str) -> bool:
+        """Whether argparse takes a word for a long option, and this command has none such."""
+        is_option = word.startswith("--") and " " not in word
+        return is_option and word.partition("=")[0] not in self._option_string_actions
+
+    def _refuse(self, words: Sequence[str]) -> None:
+        if not words:
+            return
+        word = words[0].partition("=")[0]
+        options = [each.lstrip("-") for each in self._option_string_actions]
+        near = difflib.get_close_matches(word.lstrip("-"), options, n=1)
+        if near and word.startswith("--"):
+            hint = f" (did you mean --{near[0]}?)"
+        elif self.get_default("takes_command") and not word.startswith("-"):
+            hint = ' (a command for the guest comes after "--")'
+        else:
+            hint = ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
 
 
 def build_parser() -> argparse.ArgumentParser:
