@@ -134,10 +134,13 @@ def _check(args: argparse.Namespace) -> int:
         found = survey(image_views(guests)[spec.vm], resolve(spec, guest)).document()
     else:
         found = _ask(args, do="check", probe=_texts([spec])[0])
-    if not _print_json(args, found):
+    shown = _print_json(args, found)
+    if found["places"] == 1 and found["refused"]:
+        raise CheckFailed(f"{place}: no probe can be placed: {next(iter(found['refused']))}")
+    if not shown:
         _show_survey(found)
     percent = 100 * found["possible"] / found["places"]
-    if percent < (_COVERED_PERCENT if found["places"] > 1 else 100):
+    if percent < _COVERED_PERCENT:
         raise CheckFailed(f"{place}: probes are possible at {percent:.2f} % of the places")
     return 0
 

@@ -144,6 +144,10 @@ class View:
         self.mmu = mmu
         self._literals: dict[int, frozenset[int]] = {}
 
+    def unknown(self, _va: int) -> str:
+        """Why this view can have nothing at an address, whatever the tables say; "": it can."""
+        return ""
+
     def code(self, va: int, encoding: Encoding | None = None, *, size: int = 8) -> Code:
         """The instruction at an address; `encoding`: None finds it out.
 

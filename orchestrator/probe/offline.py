@@ -42,9 +42,27 @@ def _image(vm: VmConfig) -> Path:
 
 def image_views(guests: Mapping[str, Guest]) -> dict[str, View]:
     """By VM, its image at the addresses that it is linked to."""
-    return {
-        name: View(guest, Mmu(Registers(), _Image(guest).read)) for name, guest in guests.items()
-    }
+    return {name: _ImageView(guest) for name, guest in guests.items()}
+
+
+class _ImageView(View):
+    """A guest's image, with the MMU off."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._image = _Image(guest)
+        super().__init__(guest, Mmu(Registers(), self._image.read))
+
+    def unknown(self, va: int) -> str:
+        """Why the image has nothing at an address; "": it has."""
+        if self.guest.is_user(va):
+            what = "it is in user space, whose programs are not in the kernel's image"
+        elif self._image.read(va & ~1, 1):
+            return ""
+        else:
+            what = "it is not in the image"
+        return (
+            f"{what}; boot the system and look into that: probe check with --run, without --config"
+        )
 
 
 class _Image:

@@ -23,6 +23,10 @@ _NEAR_BYTES: Final = 64
 _NEAREST: Final = 2
 _TOLD: Final = 20
 _USER_MODE: Final = "runs in user mode, where an HVC is an undefined instruction; use mode=shadow"
+_USER_PAGE: Final = (
+    "user-space addresses are those of the program that has the core at this instant, as far as its "
+    "pages are in memory; take another instant, as by arm_at in [trace]"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +133,8 @@ def disassemble(code: Code) -> str:
 def _look(
     view: View, va: int, *, hvc: bool, thumb: bool = False
 ) -> tuple[Code, int, Operation | None] | str:
-    if va in view.guest.symbols.init:
-        return GONE
-    if hvc and view.guest.is_user(va):
-        return _USER_MODE
+    if reason := _out_of_question(view, va, hvc=hvc):
+        return reason
     try:
         encoding = view.encoding(va, thumb=thumb)
         code = view.code(va, encoding)
@@ -141,11 +143,20 @@ def _look(
         if reason or not hvc:
             return reason or (code, _size(code), None)
     except TranslationFault as fault:
-        return fault.message
+        return fault.message + (f"; {_USER_PAGE}" if view.guest.is_user(va) else "")
     decoded = instruction.check(around, at, va=va, thumb=code.encoding is Encoding.T32)
     if isinstance(decoded, instruction.Refusal):
         return str(decoded)
     return code, _size(code), decoded
+
+
+def _out_of_question(view: View, va: int, *, hvc: bool) -> str:
+    """Why no probe can be at an address, whatever is there; "": one could."""
+    if va in view.guest.symbols.init:
+        return GONE
+    if hvc and view.guest.is_user(va):
+        return _USER_MODE
+    return view.unknown(va)
 
 
 def _no_code(code: Code, around: bytes, at: int, *, thumb: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.probe.guest import View
-from orchestrator.probe.place import Place, class_name, find
+from orchestrator.probe.place import Place, Refusal, class_name, find
 from orchestrator.probe.spec import Wanted
 
 _EXAMPLES: Final = 3
@@ -56,7 +56,7 @@ def survey(view: View, wanted: Iterable[Wanted]) -> Survey:
     """Looks at places of one guest."""
     places = 0
     classes: Counter[str] = Counter()
-    refused: dict[str, list[str]] = {}
+    refused: dict[str, list[Refusal]] = {}
     for each in wanted:
         places += 1
         found = find(each, view, near=False)
@@ -64,12 +64,12 @@ def survey(view: View, wanted: Iterable[Wanted]) -> Survey:
             classes["shadow" if found.displaced is None else class_name(found.displaced)] += 1
         else:
             # Reasons that differ in an address only are one.
-            refused.setdefault(_NUMBER.sub("...", found.reason), []).append(found.where)
+            refused.setdefault(_NUMBER.sub("...", found.reason), []).append(found)
     return Survey(
         places=places,
         classes=dict(classes.most_common()),
         refused={
-            reason: tuple(places)
-            for reason, places in sorted(refused.items(), key=lambda pair: -len(pair[1]))
+            reason if len(group) > 1 else group[0].reason: tuple(each.where for each in group)
+            for reason, group in sorted(refused.items(), key=lambda pair: -len(pair[1]))
         },
     )

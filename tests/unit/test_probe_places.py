@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from orchestrator import control, records
-from orchestrator.config import ElfVm
+from orchestrator.config import ElfVm, LinuxVm
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import CheckFailed, UsageError
-from orchestrator.guest.symbols import Encoding
+from orchestrator.guest.symbols import Encoding, Symbol, SymbolTable
 from orchestrator.guest.symbols_elf import read_symbols
 from orchestrator.mmu import Mmu, Registers
 from orchestrator.probe.arm import Hits, hvc
@@ -27,6 +27,7 @@ from orchestrator.probe.offline import image_views
 from orchestrator.probe.place import Place, Refusal, find
 from orchestrator.probe.program import assemble
 from orchestrator.probe.spec import resolve
+from orchestrator.probe.survey import survey
 from orchestrator.probe.table import Numbers, ProgramTable
 
 PREFIX = "arm-linux-gnueabihf-"
@@ -179,6 +180,40 @@ def test_no_instruction_of_a32_begins_between_words(elf: Path, offset: int) -> N
         assert isinstance(found, Refusal)
         assert ("T32" if offset % 2 else "middle of an instruction") in found.reason
         assert len(found.nearest) == len(set(found.nearest)) > 0
+
+
+def test_what_an_image_does_not_have_is_told_so_and_not_as_a_failed_walk(elf: Path) -> None:
+    guest = guest_of(elf)
+    (wanted,) = resolve(parse_probe("t:0x10 mode=shadow"), guest)
+    found = find(wanted, image_views({"t": guest})["t"])
+    assert isinstance(found, Refusal)
+    assert found.reason.startswith("it is not in the image; boot the system")
+
+
+def test_user_space_is_not_in_a_kernel_and_depends_on_who_runs() -> None:
+    """By `mode=hvc` it is refused for another reason, before."""
+    vm = LinuxVm(name="l", ram_bytes=1 << 26, pin=(0,))
+    guest = Guest(vm, index=0, image=Path("kernel"))
+    start = Symbol(name="_text", va=0xC000_8000, bytes=4, kind="function")
+    guest.__dict__.update(symbols=SymbolTable([start], source="l"), types=None)  # what was read
+    (wanted,) = resolve(parse_probe("l:0x10548 mode=shadow tasks=no"), guest)
+    view = image_views({"l": guest})["l"]
+    offline = find(wanted, view)
+    running = find(wanted, View(guest, Mmu(Registers(), lambda _pa, _size: b"")))
+    assert isinstance(offline, Refusal)
+    assert isinstance(running, Refusal)
+    assert offline.reason.startswith("it is in user space, whose programs are not in the kernel's")
+    assert "those of the program that has the core at this instant" in running.reason
+
+
+def test_a_survey_names_the_address_of_what_is_refused_alone(elf: Path) -> None:
+    guest = guest_of(elf)
+    view = View(guest, Mmu(Registers(), lambda _pa, _size: b""))
+    wanted = [resolve(parse_probe(f"t:{va:#x}"), guest)[0] for va in (0x5000, 0x6000)]
+    (alone,) = survey(view, wanted[:1]).refused
+    (both,) = survey(view, wanted).refused
+    assert "0x5000" in alone
+    assert "0x" not in both
 
 
 def test_a_pattern_is_a_probe_for_each_function(elf: Path) -> None:
