@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """TOML file -> frozen, typed `Config`; every fault at once. Nothing else reads the file.
 
-Reading order: `model` (what comes out), `schema` (the keys and their types), `checks` (what must
-hold between them), `probes` (probes as text), `faults` (how faults are told). This module only puts
-them together.
+Reading order: `model` (what comes out), `schema` (the keys and their types), `files` (what a named
+file must be), `checks` (what must hold between keys), `probes` (probes as text), `faults` (how
+faults are told). This module only puts them together.
 """
 
 import re

@@ -8,10 +8,8 @@ Every key is optional here, so that one wrong value does not hide the next fault
 without its wrong keys, and `checks` asks for those that must be there.
 """
 
-import os
 import re
-import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -28,16 +26,11 @@ from pydantic import (
     ValidationInfo,
 )
 
+from orchestrator.config import files
 from orchestrator.config.faults import Faults, KeyPath, did_you_mean, nearest
 from orchestrator.config.model import BLOCK_BYTES
 from orchestrator.config.probes import split_place
 from orchestrator.units import parse_duration_ns, parse_size_bytes
-
-# ELF identification: magic, ELFCLASS32, ELFDATA2LSB; e_machine at offset 18 is EM_ARM
-# (System V ABI, chapter 4, and its ARM supplement).
-_ELF32_LE: Final = b"\x7fELF\x01\x01"
-_EM_ARM: Final = 40
-_ELF_MACHINE_END: Final = 20
 
 _INT64_MAX: Final = (1 << 63) - 1  # what C code and QEMU hold times and sizes in
 _UINT32_MAX: Final = (1 << 32) - 1
@@ -81,42 +74,13 @@ def _utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _existing_file(value: str, base: Path, *, words: tuple[str, ...] = ()) -> Path:
-    path = Path(os.path.normpath(base / Path(value).expanduser()))
-    if path.is_file():
-        if not os.access(path, os.R_OK):
-            raise ValueError(f"{path} cannot be read; check its permissions")
-        return path
-    what = f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}"
-    if words:
-        what = f'"{value}" is not one of {_quoted(words)}, and {what}'
-    beside = []
-    if not path.exists() and path.parent.is_dir():
-        beside = [entry.name for entry in path.parent.iterdir()]
-    if near := nearest(value, words) or nearest(path.name, beside):
-        what += f'; did you mean "{near}"?'
-    raise ValueError(what)
-
-
-def _arm_elf(path: Path) -> Path:
-    with path.open("rb") as file:
-        head = file.read(_ELF_MACHINE_END)
-    if len(head) < _ELF_MACHINE_END or not head.startswith(b"\x7fELF"):
-        raise ValueError(f"{path} is not an ELF file")
-    machine = struct.unpack_from("<H", head, 18)[0]
-    if not head.startswith(_ELF32_LE) or machine != _EM_ARM:
-        raise ValueError(f"{path} is an ELF file, but not for 32-bit little-endian ARM")
-    return path
-
-
-def _word_or_file(*words: str, elf: bool = False) -> PlainValidator:
+def _word_or_file(*words: str, kind: Callable[[Path], Path] = lambda path: path) -> PlainValidator:
     def read(value: object, info: ValidationInfo) -> Path | str:
         if not isinstance(value, str):
             raise ValueError(f"must be a string, not {_shown(value)}")  # noqa: TRY004 - as above
         if value in words:
             return value
-        path = _existing_file(value, _base(info), words=words)
-        return _arm_elf(path) if elf else path
+        return kind(files.existing_file(value, _base(info), words=words))
 
     return PlainValidator(read)
 
@@ -163,7 +127,9 @@ class MachineTable(_Table):
 
     cores: Annotated[int, Field(ge=1, le=8)] | None = None
     ram_bytes: Size | None = Field(None, alias="ram")
-    hypervisor: Annotated[Path | str, _word_or_file("builtin", "none", elf=True)] | None = None
+    hypervisor: (
+        Annotated[Path | str, _word_or_file("builtin", "none", kind=files.arm_elf)] | None
+    ) = None
     # Below this a core would do nothing but switch.
     time_slice_ns: Annotated[Duration, _at_least(10_000, "10us")] | None = Field(
         None, alias="time_slice"
@@ -273,8 +239,12 @@ class LinuxTable(_VmTable):
     """``[vm.NAME]`` with type = "linux"."""
 
     type: Literal["linux"] | None = None
-    kernel: Annotated[Path | str, _word_or_file("armmp", "armmp-lpae")] | None = None
-    initramfs: Annotated[Path | str, _word_or_file("default")] | None = None
+    kernel: (
+        Annotated[Path | str, _word_or_file("armmp", "armmp-lpae", kind=files.arm_kernel)] | None
+    ) = None
+    initramfs: Annotated[Path | str, _word_or_file("default", kind=files.cpio_archive)] | None = (
+        None
+    )
     append: Annotated[str, Field(pattern=r"^[ -~]*$", max_length=512)] | None = None
     files: Annotated[dict[GuestPath, HostFile], AfterValidator(_host_then_guest)] | None = None
 
@@ -283,7 +253,7 @@ class ElfTable(_VmTable):
     """``[vm.NAME]`` with type = "elf"."""
 
     type: Literal["elf"] | None = None
-    image: Annotated[Path | str, _word_or_file("rtos", elf=True)] | None = None
+    image: Annotated[Path | str, _word_or_file("rtos", kind=files.arm_elf)] | None = None
     ram_ipa: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
     console: bool | None = None
 
@@ -324,10 +294,6 @@ class Draft:
 def keys_of(table: type[_Table]) -> dict[str, str]:
     """The attribute of each key of a table."""
     return {info.alias or name: name for name, info in table.model_fields.items()}
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return ", ".join(f'"{word}"' for word in words)
 
 
 def _shown(value: object) -> str:

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The config file: what it becomes, and that every fault is told where it is."""
 
+import bz2
+import errno
+import gzip
+import lzma
 import re
 import struct
+import subprocess
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +33,7 @@ from orchestrator.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 FAULTS = sorted((Path(__file__).parent / "config_faults").glob("*.toml"))
+ZIMAGE = bytes(0x24) + bytes.fromhex("18286f01")  # Documentation/arch/arm/booting.rst
 MINIMAL = '[vm.linux]\ntype = "linux"\nram = "128M"\npin = [0]\n'
 
 
@@ -115,7 +123,9 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     """Each key of the file is given a value that is not its default, and is found again."""
     for name in ("hv.elf", "own.elf"):
         (tmp_path / name).write_bytes(elf_header())
-    for name in ("zImage", "root.cpio", "job.sh"):
+    (tmp_path / "zImage").write_bytes(ZIMAGE)
+    (tmp_path / "root.cpio").write_bytes(b"070701")
+    for name in ("job.sh",):
         (tmp_path / name).write_bytes(b"x")
     text = """\
 [machine]
@@ -262,11 +272,96 @@ def test_elf_for_another_machine_is_refused(tmp_path: Path, header: bytes, what:
     assert what in fault
 
 
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (elf_header(), "is an ELF file; name a zImage, or an Image"),
+        (bytes(0x24) + bytes.fromhex("016f2818"), "is no kernel for 32-bit ARM"),  # big-endian
+        (b"MZ" + bytes(0x36) + b"ARMd" + bytes(200), "is no kernel for 32-bit ARM"),  # arm64
+        (gzip.compress(b"x"), "is no kernel for 32-bit ARM"),
+        (b"", "is no kernel for 32-bit ARM"),
+        (ZIMAGE, None),
+        (ZIMAGE + bytes(500), None),
+        (bytes(32) + bytes.fromhex("028948e2"), None),  # sub r8, r8, #0x8000
+    ],
+    ids=["elf", "big-endian", "arm64", "gzip", "empty", "cut off", "zImage", "Image"],
+)
+def test_a_kernel_is_known_by_its_head(tmp_path: Path, head: bytes, what: str | None) -> None:
+    (tmp_path / "x").write_bytes(head)
+    text = MINIMAL + 'kernel = "x"\n'
+    if what is None:
+        assert load_text(tmp_path, text).linux_vms[0].kernel == tmp_path / "x"
+        return
+    (fault,) = told(tmp_path, text)
+    assert fault.startswith(f"{tmp_path}/c.toml:5: vm.linux.kernel: {tmp_path}/x {what}")
+
+
+def by_program(*command: str) -> Callable[[bytes], bytes]:
+    def run(data: bytes) -> bytes:
+        return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        pytest.param(lambda data: data, id="cpio"),
+        pytest.param(lambda data: bytes(8) + data, id="zeros before it"),
+        pytest.param(gzip.compress, id="gzip"),
+        pytest.param(bz2.compress, id="bzip2"),
+        pytest.param(lzma.compress, id="xz"),
+        pytest.param(partial(lzma.compress, format=lzma.FORMAT_ALONE), id="lzma"),
+        pytest.param(by_program("lz4", "-l", "-c"), id="lz4"),
+        pytest.param(by_program("zstd", "-c"), id="zstd"),
+    ],
+)
+def test_an_archive_may_be_packed_as_linux_unpacks_it(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """Made by the programs that people make them with."""
+    (tmp_path / "init").write_text("#!/bin/sh\n")
+    cpio = subprocess.run(
+        ("cpio", "-o", "-H", "newc", "--quiet"),
+        input=b"init\n",
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    ).stdout
+    (tmp_path / "root").write_bytes(pack(cpio))
+    loaded = load_text(tmp_path, MINIMAL + 'initramfs = "root"\n')
+    assert loaded.linux_vms[0].initramfs == tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", bytes(5000), b"070707", elf_header(), b"#!/bin/sh\n"],
+    ids=["empty", "zeros", "old cpio", "elf", "script"],
+)
+def test_what_linux_does_not_unpack_is_refused(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "x").write_bytes(head)
+    (fault,) = told(tmp_path, MINIMAL + 'initramfs = "x"\n')
+    assert fault.startswith(f"{tmp_path}/c.toml:5: vm.linux.initramfs: {tmp_path}/x is no cpio")
+
+
+def test_a_folder_that_is_closed_is_a_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user who is not root."""
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    (fault,) = told(tmp_path, MINIMAL + 'kernel = "x/zImage"\n')
+    assert f"vm.linux.kernel: {tmp_path}/x/zImage cannot be looked at: Permission denied" in fault
+
+
 def test_paths_start_from_the_folder_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sub").mkdir()
-    (tmp_path / "zImage").write_bytes(b"x")
+    (tmp_path / "zImage").write_bytes(ZIMAGE)
     (tmp_path / "sub" / "c.toml").write_text(MINIMAL + 'kernel = "../zImage"\n')
     monkeypatch.chdir(tmp_path)
     loaded = config.load(Path("sub/c.toml"))
