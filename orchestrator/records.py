@@ -31,6 +31,9 @@ MAX_STRING: Final = 32
 NO_VM: Final = 0xFF
 RING_HEADER_BYTES: Final = 4096
 
+PROBES_FORMAT: Final = 2
+"""Of `probes.json`, without which the records of probes mean nothing; docs/probes.md."""
+
 
 class Kind(enum.IntEnum):
     """`enum trace_kind`."""

@@ -215,7 +215,7 @@ def _shadow(
     vm: VmConfig, place: str, *, fetch: tuple[str, ...] = (), limit: int = 0, tasks: bool = True
 ) -> ProbeConfig:
     return ProbeConfig(
-        vm=vm.name, place=place, fetch=fetch, mode="shadow", limit=limit, tasks=tasks
+        vm=vm.name, place=place, fetch=fetch, mode="shadow", limit=limit, tasks=tasks, own=True
     )
 
 

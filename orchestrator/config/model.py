@@ -144,6 +144,7 @@ class ProbeConfig:
         until_ns: Guest time until which hits are recorded; 0: no end.
         tasks: Whether an RTOS's tasks are fetched, too.
         record: "plugin": the hypervisor emulates and counts; "both": it records, too.
+        own: Placed for what it tells this program, as no user can ask: see `trace.streams.Probe`.
     """
 
     vm: str
@@ -156,6 +157,7 @@ class ProbeConfig:
     until_ns: int = 0
     tasks: bool = True
     record: Literal["plugin", "both"] = "plugin"
+    own: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

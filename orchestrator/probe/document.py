@@ -40,6 +40,7 @@ def place_document(place: Place) -> dict[str, Any]:
     return {
         "name": wanted.name,
         "spec": probe_text(wanted.config),
+        "own": wanted.config.own,
         "mode": wanted.config.mode,
         "vm": wanted.config.vm,
         "label": wanted.label,

@@ -16,7 +16,7 @@ from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, profiles_of
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.place import Refusal
-from orchestrator.records import Kind
+from orchestrator.records import PROBES_FORMAT, Kind
 
 
 class Ledger:
@@ -80,7 +80,7 @@ class Ledger:
         if not known and self.armed_ns is None:
             return None
         return {
-            "format": 1,
+            "format": PROBES_FORMAT,
             "armed_ns": self.armed_ns,
             "probes": [self.document(placed, hits) for _, (placed, hits) in sorted(known.items())],
             "skipped": [skip_document(each) for each in self._skipped],

@@ -82,9 +82,10 @@ class LiveText:
             return
         one = np.asarray(record).reshape(1)
         values = {each.name: _shown(each.values(one)[0]) for each in probe.fetched}
-        if probe.role == "switch" and "next_name" in values:
+        is_switch = probe.role == "switch" and "next_name" in values
+        if is_switch:
             yield f"{vm}: sched_switch: {values['prev_name']} ==> {values['next_name']}"
-        elif probe.is_event or probe.role == "switch":
+        if probe.is_event or (probe.role == "switch" and not is_switch):
             yield " ".join(
                 [f"{probe.name}:", *(f"{name}={value}" for name, value in values.items())]
             )

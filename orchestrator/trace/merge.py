@@ -33,7 +33,7 @@ from orchestrator.trace.rtos import (
     tasks_of,
 )
 from orchestrator.trace.shared import Running, handovers, of_linux, of_switches, only
-from orchestrator.trace.streams import CLOCK_PLACE, READY, Observed, Probe, until
+from orchestrator.trace.streams import READY, Observed, Probe, until
 from orchestrator.trace.tasks import NO_NAME, linux_tasks
 from orchestrator.trace.timeline import ClockFit, EventFormat, Source, Task, Timeline
 from orchestrator.trace.wakeups import ready_sets, wakeup_events, with_dead
@@ -139,7 +139,7 @@ class _Merge:
             return
         vm = self._vms[number]
         self._contradictions += [f"{vm.name}: {each}" for each in linux.doubts]
-        clock = [each.id for each in self._observed.probes.values() if each.place == CLOCK_PLACE]
+        clock = [each.id for each in self._observed.probes.values() if each.is_clock]
         hits = self._observed.hits
         fit = sharpened(linux, hits["time_ns"][np.isin(hits["id"], clock)])
         self._observed = until(self._observed, linux.ended + fit.offset_ns)

@@ -16,6 +16,8 @@ from orchestrator.trace.streams import read_streams
 from orchestrator.trace.timeline import Timeline
 
 RUN_JSON: Final = "run.json"
+RUN_FORMAT: Final = 1
+"""Of `run.json`, as `orchestrator.run_record` writes it."""
 LINUX_FOLDER: Final = "results/trace"
 STREAMS_FOLDER: Final = "trace"
 REFERENCE_FOLDER: Final = "reference"
@@ -31,13 +33,18 @@ def merge_run(run: Path) -> Timeline:
     """
     try:
         document = json.loads((run / RUN_JSON).read_text())
-        config = document["config"]
+        form, config = document["format"], document["config"]
     except OSError as error:
         raise UsageError(
             f"{run}: is not the directory of a run that has ended: {RUN_JSON}: {error.strerror}"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{run / RUN_JSON}: is damaged: {error}") from error
+    if form != RUN_FORMAT:
+        raise UsageError(
+            f"{run / RUN_JSON}: is of format {form}, of another version; this orchestrate reads "
+            f"format {RUN_FORMAT}: make the run again"
+        )
     vms = [
         Vm(name=each["name"], is_linux="kernel" in each, cores=tuple(each["pin"]))
         for each in config["vms"]

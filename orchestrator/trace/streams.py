@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import StorageError
-from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
+from orchestrator.records import (
+    MAGIC,
+    PROBES_FORMAT,
+    RECORD,
+    RING,
+    RING_HEADER_BYTES,
+    VERSION,
+    Kind,
+    Observer,
+)
 
 PROBES_JSON: Final = "probes.json"
 CLOCK_PLACE: Final = "arch_counter_get_cntvct"
@@ -73,6 +82,7 @@ class Probe:
         name: For people.
         place: The place as "function+offset".
         role: "switch": an RTOS changes tasks here; "ready": it tells which of them could run.
+        own: Whether a trace has placed it for what it tells, and no user has asked for it.
         fetched: What its records hold.
         current: Name of the value that is the number of the running task; "": none is.
     """
@@ -82,20 +92,28 @@ class Probe:
     name: str
     place: str
     role: str
+    own: bool
     fetched: tuple[Fetched, ...]
     current: str = ""
 
     @property
     def is_event(self) -> bool:
         """Whether its hits are of interest themselves, not only for what is made of them."""
-        only_ready = self.role == READY and len(self.fetched) == 1
-        own = only_ready or self.is_birth or self.place == CLOCK_PLACE
-        return self.role != "switch" and not own
+        made_of = self.role in ("switch", READY) or self.is_birth or self.is_clock
+        return not (self.own and made_of)
 
     @property
     def is_birth(self) -> bool:
-        """Whether its hits tell of new threads of a Linux, and of nothing else."""
-        return self.place == BIRTH_PLACE and tuple(each.name for each in self.fetched) == BIRTH
+        """Whether its hits tell of new threads of a Linux."""
+        return self.own and self.place == BIRTH_PLACE
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether its hits are the exact times at which a Linux reads the counter.
+
+        Those of a user's probe at the same place may be later, as by an HVC, or only some.
+        """
+        return self.own and self.place == CLOCK_PLACE
 
     def value(self, name: str, records: NDArray[np.void]) -> NDArray[Any]:
         """A value in each of its records.
@@ -250,8 +268,16 @@ def _document(path: Path) -> dict[str, Any]:
         return {}
     try:
         document: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: {error}") from error
+        form = document["format"]
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise StorageError(f"{path}: is damaged ({error}); make the run again") from error
+    if form != PROBES_FORMAT:
+        raise StorageError(
+            f"{path}: is of format {form}, of another version; this orchestrate reads format "
+            f"{PROBES_FORMAT}: make the run again"
+        )
     return document
 
 
@@ -262,6 +288,7 @@ def _probe(each: Mapping[str, Any]) -> Probe:
         name=each["name"],
         place=each["label"],
         role=each["role"],
+        own=each["own"],
         current=each.get("current") or "",
         fetched=tuple(
             Fetched(name=one["name"], type=one["type"], word=one["word"], bytes=one["bytes"])

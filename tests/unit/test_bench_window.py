@@ -12,7 +12,16 @@ from orchestrator.bench.window import window
 from orchestrator.errors import CheckFailed, StorageError
 from orchestrator.machine.channel import CoreCounters
 from orchestrator.machine.marks import Mark, Marks
-from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
+from orchestrator.records import (
+    MAGIC,
+    PROBES_FORMAT,
+    RECORD,
+    RING,
+    RING_HEADER_BYTES,
+    VERSION,
+    Kind,
+    Observer,
+)
 
 
 def counters(linux: int, rtos: int, hypervisor: int) -> CoreCounters:
@@ -35,7 +44,8 @@ def leave(run: Path, marks: list[Mark], hits: list[tuple[int, int]]) -> Path:
     taken.taken = marks
     (folder / "marks.json").write_text(json.dumps(taken.document()))
     probe = {"id": 1, "vm": "linux", "name": "switch", "label": "x", "role": "", "fetch": []}
-    (folder / "probes.json").write_text(json.dumps({"probes": [probe], "profiles": {}}))
+    document = {"format": PROBES_FORMAT, "probes": [probe | {"own": False}], "profiles": {}}
+    (folder / "probes.json").write_text(json.dumps(document))
     records = np.zeros(len(hits), RECORD)
     records["kind"], records["id"] = Kind.PROBE, 1
     for record, (time_ns, cost) in zip(records, hits, strict=True):

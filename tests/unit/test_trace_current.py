@@ -24,6 +24,7 @@ TASK = Probe(
     name="linux:vfs_read",
     place="vfs_read",
     role="",
+    own=False,
     fetched=(
         Fetched(name="task_id", type="s32", word=0, bytes=4),
         Fetched(name="task_priority", type="s32", word=1, bytes=4),
@@ -31,7 +32,9 @@ TASK = Probe(
     ),
     current="task_id",
 )
-USER = Probe(id=2, vm="linux", name="linux:0x10548", place="0x10548", role="", fetched=())
+USER = Probe(
+    id=2, vm="linux", name="linux:0x10548", place="0x10548", role="", own=False, fetched=()
+)
 
 
 def hit(probe: Probe, time_ns: int, *, vcpu: int, pid: int | None = None, comm: str = "") -> Any:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import CheckFailed, StorageError, UsageError
-from orchestrator.records import MAGIC, RECORD, RING, RING_HEADER_BYTES, VERSION, Kind, Observer
+from orchestrator.records import (
+    MAGIC,
+    PROBES_FORMAT,
+    RECORD,
+    RING,
+    RING_HEADER_BYTES,
+    VERSION,
+    Kind,
+    Observer,
+)
 from orchestrator.trace.merge import Vm, merge
 from orchestrator.trace.run import merge_run
 from orchestrator.trace.streams import read_stream, read_streams
@@ -43,12 +52,12 @@ def fetches(*names: str) -> list[dict[str, Any]]:
 def probe(number: int, label: str, role: str, *names: str) -> dict[str, Any]:
     return {
         "id": number, "vm": "rtos", "name": f"rtos:{label}", "label": label, "role": role,
-        "fetch": fetches(*names),
+        "own": True, "fetch": fetches(*names),
     }  # fmt: skip
 
 
-PROBES = {
-    "format": 1,
+PROBES: dict[str, Any] = {
+    "format": PROBES_FORMAT,
     "probes": [
         probe(
             SWITCH, "OSTaskSwHook", "switch", "prev_priority", "prev_state", "prev_delay",
@@ -92,10 +101,15 @@ def write_stream(path: Path, observer: Observer, cpu: int, records: list[np.void
     path.write_bytes(head.tobytes().ljust(RING_HEADER_BYTES, b"\0") + data.tobytes())
 
 
-def timeline_of(folder: Path, plugin: list[np.void], hypervisor: list[np.void]) -> Timeline:
+def timeline_of(
+    folder: Path,
+    plugin: list[np.void],
+    hypervisor: list[np.void],
+    probes: dict[str, Any] = PROBES,
+) -> Timeline:
     write_stream(folder / "plugin-1.rec", Observer.PLUGIN, 1, plugin)
     write_stream(folder / "hypervisor-1.rec", Observer.HYPERVISOR, 1, hypervisor)
-    (folder / "probes.json").write_text(json.dumps(PROBES))
+    (folder / "probes.json").write_text(json.dumps(probes))
     return merge(vms=VMS, cores=2, linux=None, observed=read_streams(folder), host={})
 
 
@@ -180,6 +194,16 @@ def test_other_probes_are_events_with_their_values(tmp_path: Path) -> None:
     assert column(timeline, "rtos_OSSemPost", "r0") == [0xDEADBEEF]
     assert column(timeline, "rtos_OSSemPost", "count") == [7]
     assert column(timeline, "rtos_OSSemPost", "common_pid") == [65536 * 2 + 5]
+
+
+def test_a_users_probe_at_the_task_switch_is_an_event_besides(tmp_path: Path) -> None:
+    """Only what nobody has asked for is made into tasks and nothing else."""
+    users = [{**each, "own": each["id"] != SWITCH} for each in PROBES["probes"]]
+    seen = [switch(1000, IDLE, (5, "Task1")), ready(1500, 5)]
+    timeline = timeline_of(tmp_path, seen, [], probes={**PROBES, "probes": users})
+    assert column(timeline, "sched_switch", "next_pid") == [65536 * 2 + 5]
+    assert column(timeline, "rtos_OSTaskSwHook", "next_priority") == [5]
+    assert timeline.format_named("rtos_OS_Sched") is None
 
 
 def test_the_hypervisor_has_events_of_its_own_and_hits_count_once(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from orchestrator.trace.processes import Process, read_processes, with_births
 from orchestrator.trace.streams import BIRTH, BIRTH_PLACE, Fetched, Probe
 
 
-def probe(*names: str, place: str = BIRTH_PLACE) -> Probe:
+def probe(*names: str, place: str = BIRTH_PLACE, own: bool = True) -> Probe:
     fetched = tuple(
         Fetched(name=name, type="s32", word=at, bytes=4) for at, name in enumerate(names)
     )
-    return Probe(id=1, vm="linux", name=f"linux:{place}", place=place, role="", fetched=fetched)
+    name = f"linux:{place}"
+    return Probe(id=1, vm="linux", name=name, place=place, role="", own=own, fetched=fetched)
 
 
 def hits(*births: tuple[int, int, int], valid: int = 0b111) -> NDArray[np.void]:
@@ -68,7 +69,7 @@ def test_what_could_not_be_read_tells_nothing() -> None:
 
 @pytest.mark.parametrize(
     "users",
-    [probe(), probe("thread"), probe("process", "thread", "creator"), probe(*BIRTH, place="f")],
+    [probe(own=False), probe(*BIRTH, own=False), probe(*BIRTH, place="f")],
     ids=lambda each: f"{each.place}{len(each.fetched)}",
 )
 def test_a_users_own_probe_is_an_event(users: Probe) -> None:
