@@ -231,15 +231,15 @@ class _Signals:
 
 
 def _tell(error: OrchestrateError, *, as_json: bool, code: int) -> None:
+    from orchestrator import terminal
+
     for line in error.details:
-        print(f"  {line}", file=sys.stderr)
+        print(f"  {terminal.printable(line)}", file=sys.stderr)
     # An interruption is what the user wanted, so no error.
     kind = "" if isinstance(error, Interrupted) else "error: "
     for line in error.message.splitlines():
-        print(f"orchestrate: {kind}{line}", file=sys.stderr)
+        print(f"orchestrate: {kind}{terminal.printable(line)}", file=sys.stderr)
     if as_json:
-        from orchestrator import terminal
-
         print(terminal.error_json(error, exit_code=code))
 
 

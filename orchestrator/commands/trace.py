@@ -97,5 +97,7 @@ def _trace(args: argparse.Namespace) -> int:
 
 def _show(line: str) -> None:
     """In one piece: lines come from several threads."""
-    sys.stdout.write(f"{line}\n")
+    from orchestrator.terminal import printable
+
+    sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()

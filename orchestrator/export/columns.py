@@ -4,6 +4,7 @@
 `Timeline.values` gives the fixed fields; here they become what people and other formats read.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -15,6 +16,9 @@ from orchestrator.trace.timeline import EventFormat, Field, Timeline
 
 CHUNK: Final = 1 << 18
 """Events that a writer takes at once: few enough to bound its memory."""
+_PRINTK_FORMAT: Final = re.compile(r"^(?:0x)?([0-9a-f]+) : (\S.*?)\s*$", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"^([0-9a-f]+) [tTwW] (\S+)", re.MULTILINE)
+"""A line of kallsyms."""
 UNKNOWN_PROCESS: Final = -1
 """What `processes` gives for a thread whose process is not known."""
 
@@ -121,21 +125,13 @@ def processes(timeline: Timeline, pids: NDArray[Any]) -> NDArray[np.int32]:
 
 def kernel_strings(timeline: Timeline) -> dict[int, str]:
     """Texts of the kernel's that events hold only the address of (tracefs: `printk_formats`)."""
-    texts = {}
-    for line in timeline.printk_formats.splitlines():
-        address, _, literal = line.partition(" : ")
-        if literal:
-            texts[int(address, 16)] = literal.strip().removeprefix('"').removesuffix('"')
-    return texts
+    lines = _PRINTK_FORMAT.finditer(timeline.printk_formats)
+    return {int(line[1], 16): line[2].removeprefix('"').removesuffix('"') for line in lines}
 
 
 def symbolizer(timeline: Timeline) -> Callable[[int], str]:
     """Names of Linux kernel addresses, as the kernel prints %ps; hex where there is none."""
-    pairs = sorted(
-        (int(parts[0], 16), parts[2])
-        for parts in (line.split() for line in timeline.kallsyms.splitlines())
-        if len(parts) >= 3 and parts[1] in "tTwW"  # noqa: PLR2004 - address, type, name
-    )
+    pairs = sorted((int(line[1], 16), line[2]) for line in _FUNCTION.finditer(timeline.kallsyms))
     addresses = [pair[0] for pair in pairs]
 
     def name(address: int) -> str:

@@ -28,6 +28,8 @@ from orchestrator.trace.timeline import EventFormat, Task, Timeline
 PROCESS_BASE: Final = 0x4000_0000
 """pid of the process that stands for the first VM; no guest's own numbers come near."""
 WINDOW_NS: Final = 10_000_000
+_MAX_WINDOWS: Final = 1 << 20
+"""Where a guest's clock runs wild, windows are longer: memory is in proportion to events, not times."""
 """Width of a window of the CPU share counters."""
 _SEQUENCE: Final = 1
 
@@ -287,7 +289,8 @@ def _shares(timeline: Timeline, runs: analysis.Runs) -> Iterator[tuple[int, byte
     begin, end = analysis.span_ns(timeline)
     if begin == end:
         return
-    edges = np.append(np.arange(begin, end, WINDOW_NS, dtype=np.uint64), np.uint64(end))
+    window_ns = max(WINDOW_NS, (end - begin) // _MAX_WINDOWS)
+    edges = np.append(np.arange(begin, end, window_ns, dtype=np.uint64), np.uint64(end))
     for number, source in enumerate(timeline.sources):
         if source.kind == "hypervisor":
             continue

@@ -10,6 +10,7 @@ bring ten times its size. The timeline is drawn by page/timeline.js between Char
 import base64
 import gzip
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -38,20 +39,19 @@ def write(timeline: Timeline, path: Path) -> None:
             "install it with: apt-get install libjs-chart.js"
         ) from None
     report = make_report(timeline)
-    page = _part("page.html")
-    for mark, content in {
+    scripts = "\n".join(_part(name) for name in _SCRIPTS)
+    data = json.dumps(report.document, separators=(",", ":"), sort_keys=True)
+    parts = {
         "style": _part("style.css"),
-        "library": library,
-        "scripts": "\n".join(_part(name) for name in _SCRIPTS),
-        "data": json.dumps(report.document, separators=(",", ":"), sort_keys=True),
+        # "</script" in a script's text would end it early.
+        "library": library.replace("</script", "<\\/script"),
+        "scripts": scripts.replace("</script", "<\\/script"),
+        # Names in it are the guests': none may be taken for the page's own text.
+        "data": data.replace("<", r"\u003c"),
         "columns": _packed(report),
         **report_tables.parts(timeline, report),
-    }.items():
-        # "</script" in a script's text would end it early.
-        is_script = mark in {"library", "scripts", "data"}
-        page = page.replace(
-            f"{{{{{mark}}}}}", content.replace("</script", "<\\/script") if is_script else content
-        )
+    }
+    page = re.sub(r"{{(\w+)}}", lambda mark: parts[mark[1]], _part("page.html"))
     path.write_text(page, encoding="utf-8", newline="\n")
 
 

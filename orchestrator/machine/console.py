@@ -17,6 +17,8 @@ from orchestrator.errors import MachineError
 
 _CHUNK_BYTES: Final = 1 << 16
 _LINES_KEPT: Final = 10
+_LINE_BYTES: Final = 4096
+"""A line without an end is cut there: each piece that comes has all of it looked at again."""
 _BACKLOG_BYTES: Final = 4096
 _VIEWER_LAG_BYTES: Final = 1 << 20
 
@@ -131,6 +133,9 @@ class Console:
         *lines, self._partial = (self._partial + chunk).split(b"\n")
         for line in lines:
             self._end_line(line)
+        if len(self._partial) > _LINE_BYTES:
+            self._end_line(self._partial)
+            self._partial = b""
         if self._partial:
             self._on_prompt(_text(self._partial))
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orchestrator.errors import GuestError
+from orchestrator.trace.pages import PAGE_BYTES
 from orchestrator.trace.timeline import EventFormat, Field
 
 _FIELD: Final = re.compile(
@@ -38,16 +39,15 @@ def parse_format(text: str, *, system: str) -> EventFormat:
         GuestError: It is not such a file.
     """
     name = re.search(r"^name: (\S+)$", text, re.MULTILINE)
-    number = re.search(r"^ID: (\d+)$", text, re.MULTILINE)
+    number = re.search(r"^ID: (\d{1,5})$", text, re.MULTILINE)
     if name is None or number is None:
         raise GuestError(f"the format of an event of {system} has no name or ID: {text[:60]!r}")
-    return EventFormat(
-        id=int(number[1]),
-        system=system,
-        name=name[1],
-        fields=tuple(_field(match) for match in _FIELD.finditer(text)),
-        text=text,
-    )
+    fields = tuple(_field(match) for match in _FIELD.finditer(text))
+    common = tuple((each.name, each.offset, each.bytes) for each in fields[: len(_COMMON)])
+    is_wild = any(each.offset + each.bytes > PAGE_BYTES for each in fields)
+    if is_wild or common != tuple(each[1:4] for each in _COMMON):
+        raise GuestError(f"{system}:{name[1]}: its format is not that of a record of ftrace's")
+    return EventFormat(id=int(number[1]), system=system, name=name[1], fields=fields, text=text)
 
 
 def _field(match: re.Match[str]) -> Field:

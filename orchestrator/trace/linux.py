@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import GuestError
 from orchestrator.trace.clock import fit_brackets, fit_instants
 from orchestrator.trace.formats import parse_format
-from orchestrator.trace.pages import RingEvents, check_header_page, decode_pages
+from orchestrator.trace.pages import PAGE_BYTES, RingEvents, check_header_page, decode_pages
 from orchestrator.trace.processes import Process, read_processes
 from orchestrator.trace.timeline import ClockFit, EventFormat
 
@@ -26,6 +26,8 @@ _GETPPID: Final = 64
 """The system call between readings of the counter; images/linux/trace/clock.c."""
 _FIT_EVENTS: Final = 200
 _LOSSES: Final = ("overrun", "commit overrun", "dropped events")
+_NO_EVENT: Final = PAGE_BYTES
+"""More bytes than any event has."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +48,7 @@ class LinuxTrace:
         header_event: As in tracefs.
         ended: Trace clock at the end of recording: of the last event, or when that was looked at.
         release: Of the kernel, such as "6.1.0-50-armmp".
-        doubts: Where what was pulled contradicts what Linux has counted.
+        doubts: Where what was pulled contradicts what Linux has counted, or cannot be understood.
     """
 
     pages: NDArray[np.uint8]
@@ -77,7 +79,7 @@ def read_linux(folder: Path, taken: Path | None = None) -> LinuxTrace:
     """
     try:
         return _read(folder, taken or folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise GuestError(
             f"{folder}: what Linux has saved of its trace is damaged: {error}"
         ) from error
@@ -91,7 +93,8 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
         for path in sorted((folder / "formats").iterdir())
     )
     release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
-    pages, events = read_rings(taken)
+    pages, all_events = read_rings(taken)
+    events, strange = _understood(pages, all_events, formats)
     counts = {cpu: _counts(folder, cpu) for cpu in events}
     tasks = folder / "tasks"  # runs of earlier versions have none
     fit, looked = _fit(folder, formats)
@@ -112,9 +115,10 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
         release=release[1] if release else "",
         doubts=tuple(
             f"CPU {cpu}'s pages hold {len(ring.time)} events, but Linux counts {count}"
-            for cpu, ring in events.items()
+            for cpu, ring in all_events.items()
             if (count := counts[cpu].get("entries", 0)) != len(ring.time)
-        ),
+        )
+        + strange,
     )
 
 
@@ -136,6 +140,7 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         pages, events = read_rings(folder)
     except OSError as error:
         raise GuestError(f"{folder}: the rescued pages cannot be read: {error}") from error
+    events, strange = _understood(pages, events, other.formats)
     last = [int(ring.time[-1]) for ring in events.values() if len(ring.time)]
     if not last:
         raise GuestError(f"{folder}: the rescued pages hold no events")
@@ -145,7 +150,7 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         events=events,
         ended=max(last),
         comms={},
-        doubts=(),
+        doubts=strange,
         lost={cpu: ring.missed for cpu, ring in events.items() if ring.missed},
     )
 
@@ -191,10 +196,39 @@ def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
     return pages, events
 
 
+def _understood(
+    pages: NDArray[np.uint8], events: Mapping[int, RingEvents], formats: tuple[EventFormat, ...]
+) -> tuple[dict[int, RingEvents], tuple[str, ...]]:
+    """The events that have a format, and what is to be said of the others.
+
+    A command may record what the config does not name; and a guest may write anything there.
+    """
+    needed = np.full(1 << 16, _NO_EVENT, np.uint32)
+    for form in formats:
+        # The kernel may cut the last field short where it is an array.
+        needed[form.id] = max((each.offset + each.bytes for each in form.fields[:-1]), default=0)
+    understood, strange = {}, []
+    for cpu, ring in events.items():
+        known = ring.bytes >= needed[pages.view("<u2")[ring.offset >> np.uint64(1)]]
+        understood[cpu] = ring
+        if not known.all():
+            understood[cpu] = RingEvents(
+                time=ring.time[known],
+                offset=ring.offset[known],
+                bytes=ring.bytes[known],
+                missed=ring.missed,
+            )
+            strange.append(
+                f"{np.count_nonzero(~known)} events of CPU {cpu} are left out: they are of no "
+                "format that is known; events in [trace.linux] would name theirs"
+            )
+    return understood, tuple(strange)
+
+
 def _comms(text: str) -> dict[int, str]:
     """A pid and a name a line; a name may hold spaces."""
     split = (line.partition(" ") for line in text.splitlines())
-    return {int(pid): comm for pid, _, comm in split if pid.isdecimal()}
+    return {int(pid): comm for pid, _, comm in split if re.fullmatch("[0-9]{1,9}", pid)}
 
 
 def _counts(folder: Path, cpu: int) -> dict[str, int]:

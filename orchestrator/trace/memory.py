@@ -22,7 +22,7 @@ from capstone import arm
 from numpy.typing import NDArray
 
 from orchestrator.errors import GuestError
-from orchestrator.trace.pages import COMMIT_MASK, PAGE_BYTES, PAGE_HEADER_BYTES
+from orchestrator.trace.pages import COMMIT_MASK, DATA_BYTES, PAGE_BYTES
 
 PAGES_FOLDER: Final = "ftrace"
 """Folder, among a run's streams, of pages that were found so: cpu0.raw and so on."""
@@ -30,7 +30,6 @@ PAGES_FOLDER: Final = "ftrace"
 FUNCTIONS: Final = ("tracing_on", "ring_buffer_entries_cpu")
 """Those whose code tells the way."""
 
-_MAX_DATA_BYTES: Final = PAGE_BYTES - PAGE_HEADER_BYTES
 _FUNCTION_BYTES: Final = 128
 _CPU_BUFFER_WORDS: Final = 64
 _POINTERS: Final = 5  # pages, head_page, tail_page, commit_page, reader_page
@@ -274,7 +273,7 @@ class _Ring:
             if data == 0 or data % PAGE_BYTES:
                 return False
             word(word(va, _NEXT) & ~_FLAGS, _PREV)
-            return word(data, 2) & COMMIT_MASK <= _MAX_DATA_BYTES
+            return word(data, 2) & COMMIT_MASK <= DATA_BYTES
         except LookupError:
             return False
 
@@ -295,7 +294,7 @@ class _Ring:
             raise LookupError(f"the list of pages breaks off; one of CPU {cpu} has no data")
         offsets = np.array([linear(va) for va in data], np.int64)
         size = self._memory.ram.view("<u4")[offsets // 4 + 2] & np.uint32(COMMIT_MASK)
-        if (size > _MAX_DATA_BYTES).any():
+        if (size > DATA_BYTES).any():
             raise LookupError(f"a page of CPU {cpu} says that it holds more than a page")
         entries = np.array([word(va, _ENTRIES) & _COUNT_MASK for va in pages], np.int64)
         kept = size > 0

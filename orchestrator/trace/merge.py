@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.errors import GuestError
 from orchestrator.records import Kind
 from orchestrator.trace.current import pids_by_switches, pids_of_linux, tasks_of_hits
 from orchestrator.trace.hits import hit_events
@@ -72,6 +73,9 @@ def merge(
         linux: What the first Linux VM has left; None: nothing.
         observed: What the observers have left.
         host: See `Timeline.host`.
+
+    Raises:
+        GuestError: What Linux has left cannot be its trace.
     """
     work = _Merge(vms=vms, linux=linux, observed=observed)
     work.add_linux()
@@ -138,6 +142,8 @@ class _Merge:
         if linux is None or number is None:
             return
         vm = self._vms[number]
+        if max(linux.events, default=0) >= len(vm.cores):
+            raise GuestError(f"{vm.name}: its trace has more CPUs than the VM: {[*linux.events]}")
         self._contradictions += [f"{vm.name}: {each}" for each in linux.doubts]
         clock = [each.id for each in self._observed.probes.values() if each.is_clock]
         hits = self._observed.hits

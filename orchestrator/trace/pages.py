@@ -17,6 +17,7 @@ from orchestrator.errors import GuestError
 PAGE_BYTES: Final = 4096
 PAGE_HEADER_BYTES: Final = 12
 """struct buffer_data_page: time_stamp, 8 bytes; commit, 4 bytes."""
+DATA_BYTES: Final = PAGE_BYTES - PAGE_HEADER_BYTES
 
 _BATCH_BYTES: Final = PAGE_BYTES << 13
 """Decoded together: enough to be fast, and so little that memory does not count."""
@@ -62,8 +63,7 @@ def check_header_page(text: str) -> None:
             r"field: [\w ]+? (\w+);\toffset:(\d+);\tsize:(\d+);", text
         )
     }
-    data = PAGE_BYTES - PAGE_HEADER_BYTES
-    wanted = {"timestamp": (0, 8), "commit": (8, 4), "data": (PAGE_HEADER_BYTES, data)}
+    wanted = {"timestamp": (0, 8), "commit": (8, 4), "data": (PAGE_HEADER_BYTES, DATA_BYTES)}
     if any(found.get(name) != place for name, place in wanted.items()):
         raise GuestError(
             f"the guest's ring buffer has pages of another form than a 32-bit kernel's: {found}"
@@ -77,7 +77,8 @@ def decode_pages(pages: NDArray[np.uint8]) -> RingEvents:
         pages: uint8[n * 4096], the oldest page first.
 
     Raises:
-        GuestError: An event does not end within its page.
+        GuestError: They are no such pages: one says that it holds more than a page, or an event does
+            not end within its page.
     """
     if len(pages) % PAGE_BYTES:
         raise GuestError(f"a ring buffer of {len(pages)} bytes is not made of pages")
@@ -99,8 +100,11 @@ def _decode_batch(pages: NDArray[np.uint8], start: int) -> RingEvents:
     count = len(pages) // PAGE_BYTES
     head = pages.reshape(count, PAGE_BYTES)[:, :8].copy().view("<u8")[:, 0]
     commit = words[2 :: PAGE_BYTES // 4]
+    held = (commit & COMMIT_MASK).astype(np.int64)
+    if (held > DATA_BYTES).any():
+        raise GuestError("a page of the ring buffer says that it holds more than a page")
     first = np.arange(count, dtype=np.int64) * PAGE_BYTES + PAGE_HEADER_BYTES
-    end = first + (commit & COMMIT_MASK)
+    end = first + held
     missed = _missed(words, commit, end)
     steps = _Steps(words=words, at=first, end=end, time=head.astype(np.uint64))
     while steps.go():
@@ -118,7 +122,8 @@ def _decode_batch(pages: NDArray[np.uint8], start: int) -> RingEvents:
 
 def _missed(words: NDArray[Any], commit: NDArray[Any], end: NDArray[np.int64]) -> int:
     flagged = np.flatnonzero(commit & np.uint32(MISSED_EVENTS))
-    stored = (commit[flagged] & np.uint32(MISSED_STORED)) != 0
+    has_room = end[flagged] % PAGE_BYTES > 0
+    stored = has_room & ((commit[flagged] & np.uint32(MISSED_STORED)) != 0)
     known = words[end[flagged[stored]] // 4]
     # Where there was no room for the number, at least one is missing.
     return int(known.sum(dtype=np.uint64)) + int((~stored).sum())
@@ -160,9 +165,10 @@ class _Steps:
         time = self._time + delta
         self._time = time
         after = data + size
-        if (after > self._end).any():
-            raise GuestError("an event in the ring buffer does not end within its page")
         event = kind <= DATA_MAX
+        # An event has its number at least.
+        if ((after > self._end) | (size < 4 * event)).any():
+            raise GuestError("an event in the ring buffer does not end within its page")
         if event.all():
             self._found.append((time, data, size, self._page))
         else:

@@ -7,6 +7,7 @@ recording began from a list of the agent's (images/linux/trace/tasks.c), of late
 probe where the kernel wakes a new task, which takes the guest no instruction.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from orchestrator.trace.streams import BIRTH, Probe
 
-_FIELDS: Final = 3
+_LINE: Final = re.compile(r"(\d{1,9}) (\d{1,9}) (\d{1,9})", re.ASCII)
 NOT_KNOWN: Final = (None, None)
 """tgid and ppid of a thread of which they are not known."""
 
@@ -40,10 +41,11 @@ def read_processes(text: str) -> dict[int, Process]:
     """
     found = {}
     for line in text.splitlines():
-        numbers = [int(each) for each in line.split()]
-        if len(numbers) != _FIELDS:
+        numbers = _LINE.fullmatch(line)
+        if numbers is None:
             raise ValueError(f"a line of the list of tasks is {line!r}")
-        found[numbers[0]] = Process(*numbers[1:])
+        thread, tgid, ppid = map(int, numbers.groups())
+        found[thread] = Process(tgid, ppid)
     return found
 
 

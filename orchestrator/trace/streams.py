@@ -194,7 +194,11 @@ def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
     records = data[RING_HEADER_BYTES:]
     if len(records) != int(head["head"]) * RECORD.itemsize:
         raise StorageError(f"{path}: holds {len(records)} bytes, not {head['head']} records")
-    return Observer(int(head["observer"])), int(head["cpu"]), records.view(RECORD)
+    try:
+        observer = Observer(int(head["observer"]))
+    except ValueError as error:
+        raise StorageError(f"{path}: {error}") from error
+    return observer, int(head["cpu"]), records.view(RECORD)
 
 
 def read_streams(folder: Path) -> Observed:

@@ -207,7 +207,8 @@ class Timeline:
         """
         where = self.formats[int(self.event[rows[0]])].field(name)
         at = self.offset[rows].astype(np.intp) + where.offset
-        raw = self.payload[at[:, None] + np.arange(where.bytes)]
+        # A record may be shorter than its format says, and the last one of all.
+        raw = self.payload.take(at[:, None] + np.arange(where.bytes), mode="clip")
         is_number = where.dynamic or (where.bytes in {1, 2, 4, 8} and "[" not in where.c_type)
         dtype = np.dtype(
             f"<{'i' if where.signed else 'u'}{where.bytes}" if is_number else f"S{where.bytes}"

@@ -272,6 +272,17 @@ def test_signal_unwinds_and_gives_128_plus_its_number(
     assert capsys.readouterr().err == "orchestrate: interrupted\n"
 
 
+def test_what_a_guest_says_cannot_steer_the_terminal(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.act = failing(GuestError("vm linux says: \x1b]0;x\x07", details=["\x1b[2Jgone"]))
+    assert cli.main(["boot", "-c", DUAL]) == 4
+    told = capsys.readouterr().err
+    assert "[2Jgone" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+
+
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_interruption_told_by_the_session_is_no_error(
     recorder: Recorder, capsys: pytest.CaptureFixture[str], number: int, code: int

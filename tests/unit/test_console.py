@@ -93,6 +93,20 @@ def test_output_is_taken_to_its_end_after_the_peer_has_gone(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
+def test_a_line_without_an_end_is_cut(tmp_path: Path) -> None:
+    """A guest that never ends a line must not take ever more time and memory."""
+
+    async def scenario() -> None:
+        async with board(tmp_path) as b:
+            b.writer.write(b"x" * 1_000_000 + b"\nafter it\n")
+            await until(lambda: b.heard.lines[-1:] == ["after it"])
+            assert "".join(b.heard.lines[:-1]) == "x" * 1_000_000
+            assert max(map(len, b.heard.lines)) < 100_000
+            assert max(map(len, b.heard.prompts), default=0) <= 4096
+
+    asyncio.run(scenario())
+
+
 def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with board(tmp_path) as b:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The report's numbers, and the page without a browser; test_export_report_page has the browser."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,21 @@ def test_the_page_is_self_contained(page: Path) -> None:
     assert not re.search(r"<(?:script|link|img|iframe)[^>]*\s(?:src|href)=", content)
     assert "@import" not in content
     assert "{{" not in re.sub(r"<script.*?</script>", "", content, flags=re.DOTALL)
+
+
+def test_a_guests_names_are_not_taken_for_the_pages_own_text(tmp_path: Path) -> None:
+    """Whatever case a browser or a template would read them in."""
+    timeline = dual_timeline(1)
+    name = "</SCRIPT>{{style}}<!--<b>"
+    tasks = {pid: replace(task, comm=name) for pid, task in timeline.tasks.items()}
+    export.write(replace(timeline, tasks=tasks), "report", tmp_path / "report.html")
+    content = (tmp_path / "report.html").read_text()
+    assert name not in content
+    assert "</SCRIPT>" not in content
+    data = re.search(r'<script type="application/json" id="data">(.*)</script>', content)
+    assert data is not None
+    shown = {task["name"].partition(" (")[0] for task in json.loads(data[1])["tasks"]}
+    assert name in shown
 
 
 def test_what_is_wrong_with_the_run_is_on_top(page: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from timelines import HYPERVISOR_FORMATS, LINUX_FORMATS, Builder, dual_timeline, pack
 
 from orchestrator import export
-from orchestrator.export import printfmt, text
+from orchestrator.export import columns, printfmt, text
 from orchestrator.trace.formats import parse_format
 from orchestrator.trace.timeline import ClockFit, Source, Task, Timeline
 
@@ -217,3 +217,17 @@ def test_trace_cmd_prints_the_same_lines(tmp_path: Path) -> None:
 def test_pack_and_the_formats_agree() -> None:
     """The helper's records have the size that the kernel's have: 60 bytes of sched_switch."""
     assert len(pack(BY_NAME["sched_switch"])) == 60
+
+
+def test_lines_of_symbols_that_are_none_are_passed_over() -> None:
+    """A guest says what its symbols are."""
+    timeline = dual_timeline(
+        1,
+        kallsyms="c0008000 T _stext\nc0\x00 t damaged\nc0101000 T tick\t[mod]\n\nc0 T\n",
+        printk_formats='0xc0a0 : "text "\n0x\x00 : "damaged"\n0xc0b0 : \n',
+    )
+    assert [columns.symbolizer(timeline)(at) for at in (0xC0008004, 0xC0101000)] == [
+        "_stext",
+        "tick",
+    ]
+    assert columns.kernel_strings(timeline) == {0xC0A0: "text "}

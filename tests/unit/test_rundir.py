@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A run directory never looks finished when it is not."""
 
+import gzip
 import io
 import json
 import os
@@ -159,6 +160,25 @@ def test_results_cannot_leave_the_run_directory(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="damaged"):
         run.unpack_results(archive(tmp_path / "a.tar", "../../escaped"))
     assert not (tmp_path / "escaped").exists()
+
+
+def test_packed_results_are_refused(tmp_path: Path) -> None:
+    """They could unpack to any size; the guest's agent never packs them."""
+    run = RunDir.create(tmp_path / "run", CONFIG)
+    whole = archive(tmp_path / "a.tar", "file").read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(whole))
+    with pytest.raises(StorageError, match="damaged"):
+        run.unpack_results(tmp_path / "a.tar.gz")
+
+
+def test_a_time_that_no_clock_has_is_an_error(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path / "run", CONFIG)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        info = tarfile.TarInfo("file")
+        info.mtime = 1 << 70
+        tar.addfile(info)
+    with pytest.raises(StorageError, match="damaged"):
+        run.unpack_results(tmp_path / "a.tar")
 
 
 def test_cut_off_results_are_an_error(tmp_path: Path) -> None:

@@ -77,6 +77,51 @@ def test_an_event_that_leaves_its_page_is_an_error() -> None:
         decoded(page(0, entry(20, 1, 1)))
 
 
+def test_a_page_that_holds_more_than_a_page_is_an_error() -> None:
+    with pytest.raises(GuestError, match="holds more than a page"):
+        decoded(struct.pack("<QI", 0, PAGE - 11).ljust(PAGE, b"\0"))
+
+
+def test_the_number_of_missing_events_has_no_room_on_a_full_page() -> None:
+    """Then at least one is missing; behind the page there is another, or nothing."""
+    full = page(0, entry(28, 1, *range(28)) * 35 + entry(5, 1, *range(5)), flags=0xC000_0000)
+    assert len(full) == PAGE
+    assert decode_pages(np.frombuffer(full, np.uint8)).missed == 1
+
+
+WORDS = st.integers(0, (1 << 32) - 1) | st.sampled_from([0, 1, 28, 29, 30, 31]).map(
+    lambda n: n | 32
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3).map(lambda bits: bits << 30),
+            st.integers(0, PAGE) | st.integers(0, (1 << 20) - 1),
+            st.lists(WORDS, max_size=12),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_whatever_a_guest_has_left_is_events_in_its_pages_or_an_error(
+    pages: list[tuple[int, int, list[int]]],
+) -> None:
+    raw = b"".join(
+        (struct.pack("<QI", 1, size | flags) + struct.pack(f"<{len(words)}I", *words) * 90)[:PAGE]
+        .ljust(PAGE, b"\0")
+        for flags, size, words in pages
+    )  # fmt: skip
+    try:
+        found = decoded(raw)
+    except GuestError:
+        return
+    for _, at, size in found:
+        assert 4 <= size <= PAGE
+        assert at // PAGE == (at + size - 1) // PAGE
+
+
 def test_no_pages_and_empty_pages_hold_nothing() -> None:
     assert decoded() == []
     assert decoded(page(5, b""), page(6, entry(1, 1, 1))) == [(7, PAGE + 16, 4)]
