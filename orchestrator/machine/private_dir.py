@@ -20,7 +20,8 @@ from orchestrator.errors import StorageError
 
 _PREFIX: Final = "orchestrate-sock-"
 _LOCK: Final = "lock"
-_YOUNG_S: Final = 5.0
+_YOUNG_S: Final = 60.0
+"""Its owner takes the lock at once, but a busy host may hold that up."""
 _SUN_PATH_BYTES: Final = 107
 _LONGEST_NAME_BYTES: Final = len("console-hypervisor-123456.sock")
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import os
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from children import running
 
 pytestmark = pytest.mark.system
 
@@ -110,7 +111,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGINT ends a running system with exit code 130 and no QEMU."""
     path = tmp_path / "test.toml"
     path.write_text(dual())
-    with subprocess.Popen(
+    with running(
         (*ORCHESTRATE, "boot", "--config", path, "--out", tmp_path / "run"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -121,7 +122,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         for line in process.stdout:
             if "orchestrate: ready" in line:
                 break
-        os.kill(process.pid, 2)
+        process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(HOST_LIMIT_S) == 130
     left = subprocess.run(("ps", "-eo", "args"), capture_output=True, text=True, check=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import running
 
 from orchestrator.trace.memory import KernelMemory, ring_pages
 
@@ -101,7 +102,7 @@ def test_pages_in_memory_are_the_pages_handed_over(tmp_path: Path, kernel: str) 
     config.write_text(CONFIG.format(kernel=kernel))
     run = tmp_path / "run"
     command = (sys.executable, "-m", "orchestrator.cli", "boot", "-c", config, "-o", run)
-    with subprocess.Popen(
+    with running(
         (*command, "--", "sh", "/run/job.sh"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

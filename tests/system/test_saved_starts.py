@@ -121,7 +121,7 @@ def test_probes_can_be_placed_later_than_the_start_is_saved(config: Path) -> Non
 def test_a_start_that_never_comes_is_not_waited_for_for_ever(config: Path) -> None:
     never = config.with_name("never.toml")
     never.write_text(
-        '[machine]\ncores = 1\n[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
+        '[machine]\ncores = 1\n[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\nready = "."\n'
         '[trace]\narm_at = "rtos:OSQFlush"\n'
     )
     end = boot(never, config.parent / "n", "--saved-start", "--timeout-ready", "2", "--for", "1s")

@@ -115,7 +115,7 @@ def table(out: Path) -> bytes:
 
 def done(out: Path) -> dict[str, float]:
     """Host seconds of each job that is booked as done, by its key."""
-    with contextlib.closing(sqlite3.connect(out / "sweep.sqlite")) as book:
+    with contextlib.closing(sqlite3.connect(out / "sweep.sqlite", timeout=HOST_LIMIT_S)) as book:
         return dict(book.execute("SELECT key, host_s FROM job WHERE state = 'done'"))
 
 

@@ -99,7 +99,7 @@ def test_a_pipe_is_written_into_and_not_replaced(name: str, tmp_path: Path) -> N
     with ThreadPoolExecutor() as threads:
         read = threads.submit(pipe.read_bytes)
         export.write(dual_timeline(2), name, pipe)
-        found = read.result(timeout=60)
+        found = read.result(timeout=400)
     assert pipe.is_fifo()
     export.write(dual_timeline(2), name, tmp_path / "file")
     assert found == (tmp_path / "file").read_bytes()

@@ -29,7 +29,7 @@ def report(timeline: Timeline, folder: Path, *options: str) -> list[str]:
     export.write(timeline, "trace.dat", path)
     done = subprocess.run(
         ["trace-cmd", "report", "-t", "-i", path, *options],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=400,
     )  # fmt: skip
     assert not re.search("error|overflow|corrupt", done.stderr, re.IGNORECASE), done.stderr
     return done.stdout.splitlines()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from children import running
 
 from orchestrator.errors import StorageError
 from orchestrator.images.store import Store, default_root
@@ -64,7 +65,7 @@ from orchestrator.images.store import Store
 def fill(directory):
     (directory / "half").write_text("x")
     print("started", flush=True)
-    time.sleep(60)
+    time.sleep(1000)
 Store(pathlib.Path(sys.argv[1])).entry("kind/name", fill)
 """
 
@@ -72,7 +73,7 @@ Store(pathlib.Path(sys.argv[1])).entry("kind/name", fill)
 def test_a_killed_process_leaves_no_entry_and_no_lock(tmp_path: Path) -> None:
     """After SIGKILL in the middle of fill, the next process makes the entry afresh."""
     command = [sys.executable, "-c", FILL_AND_HANG, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with running(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"started\n"
         process.kill()
@@ -145,7 +146,7 @@ def test_entries_of_one_kind_are_made_at_once(tmp_path: Path) -> None:
     both = threading.Barrier(2)
 
     def make(name: str) -> None:
-        store.entry(f"kind/{name}", lambda _: (both.wait(60), None)[1], keep=5)
+        store.entry(f"kind/{name}", lambda _: (both.wait(400), None)[1], keep=5)
 
     threads = [threading.Thread(target=make, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -157,7 +158,7 @@ def test_entries_of_one_kind_are_made_at_once(tmp_path: Path) -> None:
 
 def test_clean_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FILL_AND_HANG, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with running(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"started\n"
         process.kill()

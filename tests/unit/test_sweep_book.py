@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from children import running
 
 from orchestrator.bench.model import BenchResult, Instructions
 from orchestrator.bench.sweep import report, table
@@ -105,7 +106,7 @@ def test_whoever_is_killed_leaves_whole_rows(tmp_path: Path) -> None:
     """SIGKILL in the middle of bookings: every outcome that was told as booked is there."""
     script = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(path) for path in Path(__file__).parents[:2]]!r}
 import test_sweep_book as t
 from orchestrator.bench.sweep.book import open_book
 with open_book(t.Path({str(tmp_path)!r}), make=True) as book:
@@ -115,9 +116,7 @@ with open_book(t.Path({str(tmp_path)!r}), make=True) as book:
         book.record(t.done(each))
         print(each.key, flush=True)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
-    ) as child:
+    with running([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout
         told = [child.stdout.readline().strip() for _ in range(20)]
         os.kill(child.pid, signal.SIGKILL)
