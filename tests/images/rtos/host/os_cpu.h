@@ -23,7 +23,7 @@ typedef uint32_t OS_CPU_SR;
 #define OS_STK_GROWTH 1u
 #define OS_CRITICAL_METHOD 3u
 
-/* Masked: 1, enabled: 0. Restoring twice or in the wrong order is caught by host_port.c. */
+/* Masked: 1, enabled: 0. Restoring twice or in the wrong order is caught by port.c. */
 OS_CPU_SR OS_CPU_SR_Save(void);
 void OS_CPU_SR_Restore(OS_CPU_SR state);
 
