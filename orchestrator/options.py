@@ -71,11 +71,6 @@ class BootOptions:
     mark: str | None = None
     json: bool = False
 
-    @property
-    def keeps_running(self) -> bool:
-        """Whether only the user's interruption ends the run."""
-        return not self.until_ready and self.for_ns is None and self.command is None
-
 
 class Reporter(Protocol):
     """Hears what happens during a boot, in order. The session calls it from one thread only."""

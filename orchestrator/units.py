@@ -69,21 +69,12 @@ def parse_size_bytes(text: str) -> int:
     return _scale(text, _SIZE_SUFFIX, what="size", example="16M or 1G")
 
 
-def _format(value: int, units: dict[str, int]) -> str:
-    for unit, factor in reversed(units.items()):
-        if value and value % factor == 0:
-            return f"{value // factor}{unit}"
-    return f"0{next(iter(units))}"
-
-
-def format_duration(duration_ns: int) -> str:
-    """Writes nanoseconds with the largest unit that keeps a whole number: ``20us``."""
-    return _format(duration_ns, _NS)
-
-
 def format_size(size_bytes: int) -> str:
     """Writes bytes with the largest unit that keeps a whole number: ``256M``."""
-    return _format(size_bytes, _BYTES)
+    for unit, factor in reversed(_BYTES.items()):
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor}{unit}"
+    return "0B"
 
 
 def format_rough_size(size_bytes: int) -> str:

@@ -14,7 +14,6 @@
 #define GICH_PA 0x08030000u
 #define GICH_HCR 0x000u
 #define GICH_VMCR 0x008u
-#define GICH_ELRSR 0x030u
 #define GICH_APR 0x0f0u
 #define GICH_LR 0x100u
 

@@ -5,7 +5,6 @@
 #define GICD_CTLR 0x000u
 #define GICD_TYPER 0x004u
 #define GICD_IIDR 0x008u
-#define GICD_IGROUPR 0x080u
 #define GICD_ISENABLER 0x100u
 #define GICD_ICENABLER 0x180u
 #define GICD_ISPENDR 0x200u
@@ -16,8 +15,6 @@
 #define GICD_ITARGETSR 0x800u
 #define GICD_ICFGR 0xc00u
 #define GICD_SGIR 0xf00u
-#define GICD_CPENDSGIR 0xf10u
-#define GICD_SPENDSGIR 0xf20u
 #define GICD_ICPIDR2 0xfe8u
 #define GICD_END 0x1000u
 

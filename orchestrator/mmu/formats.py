@@ -6,7 +6,6 @@ that matches it. The walker (`walk`) loops over them and knows none of the numbe
 a `Format` here, and a function that finds the root of its tables.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -195,10 +194,6 @@ class Root:
     level: int
     input_bits: int
     access_flags: bool
-
-
-RootOf = Callable[[Registers, int], Root | FaultKind]
-"""Finds the root for an address; a `FaultKind` if there is none."""
 
 
 def short_root(registers: Registers, va: int) -> Root | FaultKind:

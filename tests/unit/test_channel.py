@@ -2,13 +2,12 @@
 """The channel's client: its layout against the C header, its errors against a peer that misbehaves."""
 
 import asyncio
-import shutil
 import struct
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from cheader import measured
 
 from orchestrator.errors import MachineError
 from orchestrator.machine import channel, protocol
@@ -52,18 +51,7 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     names = [f"sizeof(struct {name})" for name in STRUCTS]
     names += [f"offsetof(struct channel_probe, {member})" for member in PROBE_MEMBERS]
     names += CONSTANTS
-    lines = "\n".join(f'    printf("%s=%llu\\n", "{n}", (unsigned long long)({n}));' for n in names)
-    directory = tmp_path_factory.mktemp("protocol")
-    source = directory / "print.c"
-    source.write_text(
-        f'#include <stdio.h>\n#include "protocol.h"\nint main(void)\n{{\n{lines}\n}}\n'
-    )
-    compiler = shutil.which("gcc")
-    assert compiler, "the tests need the host's gcc: apt install gcc"
-    program = directory / "print"
-    subprocess.run([compiler, "-I", PLUGIN, "-o", program, source], check=True)
-    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    return {name: int(value) for name, value in (row.split("=") for row in printed.splitlines())}
+    return measured(PLUGIN / "protocol.h", names, tmp_path_factory.mktemp("protocol"))
 
 
 def test_constants_are_the_headers(header: dict[str, int]) -> None:

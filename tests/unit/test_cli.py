@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import pexpect
 import pytest
-from children import ended
+from children import ended, running
 
 from orchestrator import __version__, cli, config, errors, session, terminal
 from orchestrator.errors import (
@@ -107,13 +107,6 @@ def test_boot_asks_for_what_was_typed(
 ) -> None:
     assert cli.main(["boot", "--config", DUAL, *arguments]) == 0
     assert recorder.asked == [options]
-
-
-def test_only_the_plain_boot_keeps_running() -> None:
-    assert BootOptions().keeps_running
-    assert not BootOptions(until_ready=True).keeps_running
-    assert not BootOptions(for_ns=1).keeps_running
-    assert not BootOptions(command=("true",)).keeps_running
 
 
 @pytest.mark.parametrize(
@@ -549,7 +542,7 @@ def test_ctrl_c_while_the_program_is_loaded_shows_no_traceback(tmp_path: Path) -
     (tmp_path / "orchestrator" / "cli.py").write_text(
         "import time; print(flush=True); time.sleep(400)"
     )
-    with subprocess.Popen(
+    with running(
         [sys.executable, "-m", "orchestrator"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -567,12 +560,10 @@ def test_sigterm_ends_a_real_process_with_143(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys, time; from orchestrator import cli, session;"
         f"flag = pathlib.Path({str(tmp_path / 'flag')!r});"
-        "session.boot = lambda *_: (flag.touch(), time.sleep(60));"
+        "session.boot = lambda *_: (flag.touch(), time.sleep(1000));"
         f"sys.exit(cli.main(['boot', '-c', {DUAL!r}]))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    with running([sys.executable, "-c", program], stderr=subprocess.PIPE, cwd=ROOT) as process:
         deadline = time.monotonic() + 400
         while not (tmp_path / "flag").exists():
             assert time.monotonic() < deadline

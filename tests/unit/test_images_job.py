@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The memory of a Linux guest's job against the C header that the guest is compiled with."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from cheader import measured
 
 from orchestrator.errors import UsageError
 from orchestrator.images import job, sources
@@ -30,16 +29,7 @@ def test_the_layout_is_the_headers(tmp_path: Path) -> None:
         *("JOB_REPORT_CPUS", "JOB_STATS_BYTES", "JOB_COMMAND_BYTES"),
         *("offsetof(struct job_area, command)", "offsetof(struct job_report, taken)"),
     )
-    lines = "".join(f'    printf("%llu\\n", (unsigned long long)({name}));\n' for name in names)
-    source = tmp_path / "print.c"
-    source.write_text(f'#include <stdio.h>\n#include "job.h"\nint main(void)\n{{\n{lines}}}\n')
-    compiler = shutil.which("gcc")
-    assert compiler, "the tests need the host's gcc: apt install gcc"
-    program = tmp_path / "print"
-    abi = sources.root() / "images/abi"
-    subprocess.run([compiler, "-I", abi, "-o", program, source], check=True)
-    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    found = dict(zip(names, map(int, printed.split()), strict=True))
+    found = measured(sources.root() / "images/abi/job.h", names, tmp_path)
     assert found["sizeof(struct job_area)"] == JOB_AREA_BYTES
     assert found["offsetof(struct job_area, report)"] == job.REPORT_OFFSET
     assert found["sizeof(struct job_report)"] == job.REPORT_BYTES

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The host's names of what the hypervisor can do, against images/abi/emulation.h."""
 
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
+from cheader import measured
 
 from orchestrator.probe import emulation
 from orchestrator.probe.emulation import Emulation, Flag, Operation
@@ -46,19 +45,7 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         *REGISTERS,
         *(f"offsetof(struct emulation_operand, {name})" for name in FIELDS),
     ]
-    lines = "\n".join(f'    printf("%s=%d\\n", "{name}", (int)({name}));' for name in names)
-    directory = tmp_path_factory.mktemp("header")
-    source = directory / "print.c"
-    source.write_text(
-        "#include <stddef.h>\n#include <stdio.h>\n"
-        f'#include "emulation.h"\nint main(void)\n{{\n{lines}\n}}\n'
-    )
-    compiler = shutil.which("gcc")
-    assert compiler, "the tests need the host's gcc: apt install gcc"
-    program = directory / "print"
-    subprocess.run([compiler, f"-I{ABI}", "-o", program, source], check=True)
-    output = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    return {name: int(value) for name, value in (line.split("=") for line in output.splitlines())}
+    return measured(ABI / "emulation.h", names, tmp_path_factory.mktemp("header"))
 
 
 @pytest.mark.parametrize("name", CONSTANTS)

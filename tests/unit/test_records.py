@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The records' Python mirror against the C header that hypervisor and plugin are compiled with."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cheader import measured
 
 from orchestrator import records
 from orchestrator.probe.program import Code
@@ -54,16 +53,7 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         for member in dtype.names or ()
     ]
     names += CONSTANTS
-    lines = "\n".join(f'    printf("%s=%llu\\n", "{n}", (unsigned long long)({n}));' for n in names)
-    directory = tmp_path_factory.mktemp("header")
-    source = directory / "print.c"
-    source.write_text(f'#include <stdio.h>\n#include "trace.h"\nint main(void)\n{{\n{lines}\n}}\n')
-    compiler = shutil.which("gcc")
-    assert compiler, "the tests need the host's gcc: apt install gcc"
-    program = directory / "print"
-    subprocess.run([compiler, "-I", ABI, "-o", program, source], check=True)
-    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    return {name: int(value) for name, value in (row.split("=") for row in printed.splitlines())}
+    return measured(ABI / "trace.h", names, tmp_path_factory.mktemp("header"))
 
 
 def test_constants_are_the_headers(header: dict[str, int]) -> None:

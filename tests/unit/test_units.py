@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.units import (
-    format_duration,
     format_rough_size,
     format_size,
     parse_duration_ns,
@@ -83,13 +82,10 @@ def test_wrong_size_says_what_is_wrong(text: str, what: str) -> None:
 
 @given(st.integers(0, 1 << 70))
 def test_what_is_written_is_read_back(value: int) -> None:
-    assert parse_duration_ns(format_duration(value)) == value
     assert parse_size_bytes(format_size(value)) == value
 
 
 def test_largest_whole_unit_is_written() -> None:
-    assert format_duration(20_000) == "20us"
-    assert format_duration(90_000_000_000) == "90s"
     assert format_size(3 << 20) == "3M"
     assert format_size(1025) == "1025B"
     assert format_size(0) == "0B"

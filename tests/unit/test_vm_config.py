@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The VM description against the C header that the hypervisor is compiled with."""
 
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
+from cheader import measured
 
 from orchestrator.config import ElfVm
 from orchestrator.machine import vm_config
@@ -37,18 +36,7 @@ def header(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         for member in members
     ]
     names += [*vm_config.CONSTANTS, *(f"HV_DEVICE_{kind.name}" for kind in DeviceKind)]
-    lines = "\n".join(f'    printf("%s=%llu\\n", "{n}", (unsigned long long)({n}));' for n in names)
-    directory = tmp_path_factory.mktemp("header")
-    source = directory / "print.c"
-    source.write_text(
-        f'#include <stdio.h>\n#include "vm_config.h"\nint main(void)\n{{\n{lines}\n}}\n'
-    )
-    compiler = shutil.which("gcc")
-    assert compiler, "the tests need the host's gcc: apt install gcc"
-    program = directory / "print"
-    subprocess.run([compiler, "-I", ABI, "-o", program, source], check=True)
-    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    return {name: int(value) for name, value in (row.split("=") for row in printed.splitlines())}
+    return measured(ABI / "vm_config.h", names, tmp_path_factory.mktemp("header"))
 
 
 def example() -> Layout:

@@ -4,7 +4,6 @@
 
 #include "cp15.h"
 
-#define VFP_BYTES (32u * 8u)
 #define CPSR_MODE 0x1fu
 #define CPSR_SVC 0x13u
 #define CPSR_I 0x80u
