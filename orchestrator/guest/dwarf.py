@@ -167,7 +167,7 @@ class Dwarf:
         path: The file.
 
     Raises:
-        UsageError: It is no ELF file.
+        UsageError: It is no ELF file; of damaged types, when the first one is looked up.
         StorageError: It cannot be read.
     """
 
@@ -183,6 +183,14 @@ class Dwarf:
 
     @cached_property
     def _index(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        try:
+            return self._read()
+        except Exception as error:  # pyelftools meets damage with whatever comes of it
+            raise UsageError(
+                f"{self.path}: its debug information cannot be read ({error}); build it anew"
+            ) from error
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Global variables and named types, by name; of the latter also as "struct NAME"."""
         variables: dict[str, Any] = {}
         types: dict[str, Any] = {}
@@ -244,7 +252,7 @@ def _type_of(die: Any) -> Any:
 
 def _name(die: Any) -> str:
     attribute = die.attributes.get("DW_AT_name")
-    return attribute.value.decode() if attribute else ""
+    return attribute.value.decode(errors="replace") if attribute else ""
 
 
 def _number(die: Any, attribute: str, default: int = 0) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.guest.symbols import Encoding, Symbol, SymbolTable
@@ -36,7 +37,7 @@ def read_symbols(path: Path) -> SymbolTable:
 
 def _read(elf: ELFFile, path: Path) -> SymbolTable:
     table: Any = elf.get_section_by_name(".symtab")
-    if table is None:
+    if not isinstance(table, SymbolTableSection):
         lacks = "it has no symbol table: do not strip it, or give an address"
         return SymbolTable((), source=path.name, lacks=lacks)
     code = {

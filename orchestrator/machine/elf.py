@@ -17,6 +17,8 @@ from elftools.elf.elffile import ELFFile
 from orchestrator.errors import ConfigError, StorageError
 
 _WANTED: Final = (32, "little", "EM_ARM")
+_MAX_SEGMENT_BYTES: Final = 1 << 30
+"""What is only zeros is part of a segment's content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,12 @@ def _load(elf: ELFFile, path: Path) -> tuple[list[Segment], int]:
         )
     if header["e_type"] != "ET_EXEC":
         raise ConfigError(f"{path}: {header['e_type']}; link it to a fixed address (ET_EXEC)")
+    for segment in elf.iter_segments(type="PT_LOAD"):
+        if not segment["p_filesz"] <= segment["p_memsz"] <= _MAX_SEGMENT_BYTES:
+            raise ConfigError(
+                f"{path}: the segment at {segment['p_paddr']:#x} has {segment['p_filesz']} bytes in "
+                f"the file and {segment['p_memsz']} in memory; is the linker script right?"
+            )
     segments = [
         Segment(
             ipa=segment["p_paddr"],

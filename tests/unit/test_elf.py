@@ -2,6 +2,7 @@
 """Guest ELF files, made with the real linker."""
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_what_is_no_elf_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="not an ELF file"):
+        read_elf(path, max_segments=7)
+
+
+@pytest.mark.parametrize("size", [1, 0xC000_0000])
+def test_a_segment_of_a_size_that_cannot_be_is_refused(tmp_path: Path, size: int) -> None:
+    """Smaller than what the file has of it, or larger than any memory."""
+    path = build(tmp_path)
+    data = bytearray(path.read_bytes())
+    (headers,) = struct.unpack_from("<I", data, 28)  # e_phoff
+    struct.pack_into("<I", data, headers + 20, size)  # p_memsz of the first one
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"in the file and {size} in memory"):
         read_elf(path, max_segments=7)
 
 

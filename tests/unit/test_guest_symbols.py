@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.guest.dwarf import Dwarf
@@ -158,6 +159,17 @@ def test_types_of_globals(elf: Path) -> None:
     assert members["name"].type.target.is_char
     assert [members[n].bit_field for n in ("flag", "colour")] == [True, False]
     assert dwarf.variable("nobody") is None
+
+
+def test_damaged_types_are_told(elf: Path, tmp_path: Path) -> None:
+    whole = elf.read_bytes()
+    with elf.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".debug_info")
+        assert section is not None
+        at, size = section["sh_offset"], section["sh_size"]
+    (tmp_path / "x.elf").write_bytes(whole[:at] + b"\xff" * size + whole[at + size :])
+    with pytest.raises(UsageError, match=r"x\.elf: its debug information cannot be read"):
+        Dwarf(tmp_path / "x.elf").variable("table")
 
 
 def test_wrong_members_and_types_are_told_with_the_closest(elf: Path) -> None:
