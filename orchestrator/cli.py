@@ -42,7 +42,8 @@ exit codes:
   4    a guest or QEMU failed
   5    a phase ran out of time
   6    a file cannot be read or written
-  130  interrupted by Ctrl-C (143: by SIGTERM)
+  70   a fault of orchestrate itself
+  130  interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP)
   A command given after -- passes its own code through. Failures of this tool are then told
   apart by "orchestrate: error:" on stderr, or by the field "error" with --json.
 """

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The messages of the plugin's channel: docs/plugin-channel.md says what they mean. Every field is
- * little-endian; orchestrator/machine/channel.py mirrors the layout and a test holds it against this
+ * little-endian; orchestrator/machine/protocol.py mirrors the layout and a test holds it against this
  * header. A change of layout or meaning raises CHANNEL_VERSION.
  */
 #ifndef PLUGIN_PROTOCOL_H
