@@ -46,7 +46,7 @@ from orchestrator.records import (
     ProbeFlag,
 )
 
-_START_S: Final = 30.0
+_START_S: Final = 120.0
 _STOP_S: Final = 600.0
 _MAX_SEGMENTS: Final = 7
 _NO_PROGRAM_PA: Final = HV_TRACE_PA + HV_TRACE_OPS + (MAX_OPS - 1) * OP.itemsize
