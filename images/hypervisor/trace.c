@@ -123,8 +123,13 @@ static void commit(struct trace_ring *ring)
     *(volatile uint64_t *)&ring->head = ring->head + 1;
 }
 
+static uint64_t now(void)
+{
+    return read_CNTPCT() << TICK_SHIFT;
+}
+
 /* Room for a record and for one that tells of those lost before it; NULL: lost as well. */
-static NOINLINE struct trace_record *reserve_full(struct core *core)
+static NOINLINE struct trace_record *reserve_full(struct core *core, uint64_t now_ns)
 {
     struct trace_ring *ring = core->ring;
     uint32_t wanted = core->lost ? 2 : 1;
@@ -141,7 +146,7 @@ static NOINLINE struct trace_record *reserve_full(struct core *core)
     if (core->lost) {
         record = slot(ring);
         memset(record, 0, sizeof(*record));
-        record->time_ns = read_CNTPCT() << TICK_SHIFT;
+        record->time_ns = now_ns;
         record->seq = ring->head;
         record->kind = TRACE_LOSS;
         record->cpu = (uint8_t)core->id;
@@ -157,15 +162,16 @@ static NOINLINE struct trace_record *reserve_full(struct core *core)
 }
 
 /* The next record with its time and origin; commit() shows it to the reader. */
-static inline struct trace_record *reserve(struct core *core, uint32_t kind, const struct vcpu *vcpu,
-                                    uint32_t id)
+static inline struct trace_record *reserve(struct core *core, uint64_t now_ns, uint32_t kind,
+                                           const struct vcpu *vcpu, uint32_t id)
 {
     struct trace_ring *ring = core->ring;
-    struct trace_record *record = room(ring) && !core->lost ? slot(ring) : reserve_full(core);
+    struct trace_record *record =
+        room(ring) && !core->lost ? slot(ring) : reserve_full(core, now_ns);
 
     if (!record)
         return NULL;
-    record->time_ns = read_CNTPCT() << TICK_SHIFT;
+    record->time_ns = now_ns;
     record->seq = ring->head;
     record->kind = (uint16_t)kind;
     record->cpu = (uint8_t)core->id;
@@ -180,7 +186,7 @@ static inline struct trace_record *reserve(struct core *core, uint32_t kind, con
 void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uint32_t word)
 {
     struct core *core = this_core();
-    struct trace_record *record = reserve(core, kind, vcpu, id);
+    struct trace_record *record = reserve(core, now(), kind, vcpu, id);
 
     if (!record)
         return;
@@ -196,7 +202,7 @@ void trace_event(enum trace_kind kind, const struct vcpu *vcpu, uint32_t id, uin
 void trace_switch(const struct vcpu *old, const struct vcpu *next)
 {
     struct core *core = this_core();
-    struct trace_record *record = reserve(core, TRACE_VCPU_SWITCH, next, 0);
+    struct trace_record *record = reserve(core, now(), TRACE_VCPU_SWITCH, next, 0);
 
     if (!record)
         return;
@@ -246,14 +252,14 @@ void trace_fetch(struct vcpu *vcpu, const struct trace_probe *probe, struct trac
 /* The whole of a record, the long way. */
 void trace_record(struct vcpu *vcpu, struct trace_probe *probe, struct core *core)
 {
-    uint64_t now_ns = read_CNTPCT() << TICK_SHIFT;
+    uint64_t now_ns = now();
     struct trace_record *record;
 
     if (now_ns < probe->from_ns || (probe->until_ns && now_ns >= probe->until_ns))
         return;
     if (probe->limit && !within_limit(probe))
         return;
-    record = reserve(core, TRACE_PROBE, vcpu, (uint32_t)(probe - core->probes));
+    record = reserve(core, now_ns, TRACE_PROBE, vcpu, (uint32_t)(probe - core->probes));
     if (!record)
         return;
     record->pc = vcpu->pc;

@@ -242,7 +242,7 @@ def test_limit_and_window_hold_for_both(
     async def act() -> None:
         async with probed_board(rounds) as board:
             now_ns = (await board.channel.time()).ns
-            window = {"from_ns": now_ns + 1_000_000, "until_ns": now_ns + 3_000_000}
+            window = {"from_ns": now_ns + 200_000, "until_ns": now_ns + 800_000}
             for number, bounds in ((1, {"limit": limit}), (2, window)):
                 va = places_symbols[f"place_{number}"]
                 probe = PluginProbe(
