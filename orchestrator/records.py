@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 MAGIC: Final = 0x52545648
-VERSION: Final = 3
+VERSION: Final = 4
 
 HV_TRACE_PA: Final = 0x4100_0000
 HV_TRACE_BYTES: Final = 0x0200_0000
@@ -28,6 +28,7 @@ MAX_CPUS: Final = 8
 WORDS: Final = 19
 MAX_EXTENT: Final = 256
 MAX_STRING: Final = 32
+NAME_BYTES: Final = 16
 NO_VM: Final = 0xFF
 RING_HEADER_BYTES: Final = 4096
 

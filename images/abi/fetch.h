@@ -24,9 +24,9 @@ struct fetch_state {
 /* Words that an operation writes. */
 static inline uint32_t fetch_words(const struct trace_op *op)
 {
-    if (op->code == TRACE_OP_WORDS || op->code == TRACE_OP_STRING)
+    if (op->code >= TRACE_OP_STRING)
         return (op->extent + 3u) / 4u;
-    return op->code >= TRACE_OP_VALUE ? 1u : 0u;
+    return op->code == TRACE_OP_U64 ? 2u : op->code >= TRACE_OP_VALUE ? 1u : 0u;
 }
 
 /* Can be run: known operations up to one END, which is the last of `count`, and room for all words. */
@@ -37,45 +37,29 @@ static inline bool fetch_valid(const struct trace_op *op, uint32_t count)
     for (; count; count--, op++) {
         bool moves = (op->code >= TRACE_OP_SET && op->code <= TRACE_OP_ADD) ||
                      op->code == TRACE_OP_POINTER;
-        bool block = op->code == TRACE_OP_WORDS || op->code == TRACE_OP_STRING;
+        bool string = op->code == TRACE_OP_STRING || op->code == TRACE_OP_NAME;
 
         if (op->code % 8 || op->code >= TRACE_OP_CODES || op->reg >= TRACE_REGS ||
             (op->code == TRACE_OP_END) != (count == 1) ||
             (moves && (!op->extent || op->extent > TRACE_MAX_EXTENT)) ||
-            (block && (!op->extent || op->extent > TRACE_MAX_STRING)) ||
-            (op->code == TRACE_OP_WORDS && op->extent % 4))
+            (string && (!op->extent || op->extent > TRACE_MAX_STRING)) ||
+            (op->code == TRACE_OP_NAME && op->extent != TRACE_NAME_BYTES))
             return false;
         words += fetch_words(op);
     }
     return words <= TRACE_WORDS;
 }
 
-/* Cuts a string at its NUL. */
-static inline void fetch_cut(uint32_t *word, uint32_t words)
-{
-    for (uint32_t i = 0; i < words; i++) {
-        uint32_t nul = (word[i] - 0x01010101u) & ~word[i] & 0x80808080u;
-
-        if (!nul)
-            continue;
-        word[i] &= ((nul & -nul) >> 7) - 1u; /* what is below the first NUL byte */
-        for (i++; i < words; i++)
-            word[i] = 0;
-    }
-}
-
-/* A string may end just before a page that is not mapped: then up to the NUL byte by byte. */
+/* All of it, whatever it holds; if not all of it can be read, up to the NUL, byte by byte. */
 static inline bool fetch_string(const struct fetch_state *state, uint32_t va, uint32_t *to,
                                 uint32_t bytes)
 {
     uint8_t *byte = (uint8_t *)to;
 
-    if ((va & 0xfffu) + bytes <= 0x1000u) {
-        if (!state->read(state->context, va, to, bytes))
-            return false;
-        fetch_cut(to, (bytes + 3u) / 4u);
+    if (state->read(state->context, va, to, bytes))
         return true;
-    }
+    for (uint32_t i = 0; i < (bytes + 3u) / 4u; i++)
+        to[i] = 0;
     for (uint32_t i = 0; i < bytes; i++) {
         if (!state->read(state->context, va + i, byte + i, 1))
             return false;
@@ -95,7 +79,7 @@ static inline bool fetch_value(const struct fetch_state *state, const struct tra
     case TRACE_OP_U16: return state->read(state->context, p + op->value, to, 2);
     case TRACE_OP_POINTER:
     case TRACE_OP_U32: return state->read(state->context, p + op->value, to, 4);
-    case TRACE_OP_WORDS: return state->read(state->context, p + op->value, to, op->extent);
+    case TRACE_OP_U64: return state->read(state->context, p + op->value, to, 8);
     default: return fetch_string(state, p + op->value, to, op->extent);
     }
 }

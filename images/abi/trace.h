@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define TRACE_MAGIC 0x52545648u /* "HVTR" in memory order */
-#define TRACE_VERSION 3u
+#define TRACE_VERSION 4u
 
 /* The hypervisor's trace region, in its own physical memory (vm_config.h: HV_RAM_PA). */
 #define HV_TRACE_PA 0x41000000u
@@ -32,6 +32,7 @@
 #define TRACE_WORDS 19u
 #define TRACE_MAX_EXTENT 256u
 #define TRACE_MAX_STRING 32u /* bytes */
+#define TRACE_NAME_BYTES 16u
 
 #define TRACE_NO_VM 0xffu
 
@@ -149,9 +150,14 @@ enum trace_op_code {
     TRACE_OP_U8 = 56,       /* one word: what is at p + value */
     TRACE_OP_U16 = 64,
     TRACE_OP_U32 = 72,
-    TRACE_OP_WORDS = 80,  /* `extent` bytes from p + value on, a multiple of 4 */
-    TRACE_OP_STRING = 88, /* up to a NUL; `extent` bytes at most, zeros behind it, in whole words */
-    TRACE_OP_CODES = 96,
+    TRACE_OP_U64 = 80, /* two words */
+    /*
+     * `extent` bytes, zeros behind them up to a whole word: the reader cuts them at their NUL. If they
+     * cannot all be read, but those up to a NUL can: these, and zeros.
+     */
+    TRACE_OP_STRING = 88,
+    TRACE_OP_NAME = 96, /* STRING of TRACE_NAME_BYTES, as most names are: the shortest way of it */
+    TRACE_OP_CODES = 104,
 };
 enum trace_reg { /* 0 to 12: r0 to r12 */
     TRACE_REG_SP = 13, /* of the guest's current mode */
@@ -164,7 +170,7 @@ enum trace_reg { /* 0 to 12: r0 to r12 */
 };
 struct trace_op {
     /*
-     * WORDS, STRING: bytes. Where p is changed: all that is read before it changes again lies in
+     * STRING, NAME: bytes. Where p is changed: all that is read before it changes again lies in
      * [p, p + extent), 1 to TRACE_MAX_EXTENT.
      */
     uint16_t extent;

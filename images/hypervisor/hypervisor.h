@@ -102,11 +102,15 @@ struct vcpu {
     uint32_t ram_ipa, ram_bytes, ram_pa;
     uint32_t index;  /* in its VM; the guest's MPIDR */
     uint32_t origin; /* record.S: kind, cpu and vm of its records of probes */
-    /* record.S: what it looked up last with these registers, and with what a section's entry was then. */
+    /*
+     * record.S: what it looked up last with these registers, and with what a section's entry was then;
+     * and the page that the hit at hand has looked up.
+     */
     uint32_t looked_up_with[3]; /* SCTLR, TTBR0, DACR; TTBCR is 0 */
     struct {
         uint32_t number, entry_pa, entry, pa;
     } section[2];
+    uint32_t page[3]; /* start, reach, pa */
 
     struct vm *vm;
     struct vcpu *next_on_core;

@@ -29,7 +29,7 @@
     .equ CPSR_IT, 0x0600fc00
 
     .text
-    .global guest_probe
+    .global guest_probe, dispatch, thumb, conditional
     .type   guest_probe, %function
 guest_probe:
     ldr     r7, [r3, #CORE_PROBES]
@@ -67,7 +67,7 @@ dispatch:
 
 special:
     lsls    r2, r8, #30
-    bcs     probe_record                @ it tells of what is before
+    bcs     probe_record                @ it tells of what is before, and goes on here
     bmi     thumb
 conditional:
     ldrb    r2, [r7, #PROBE_COND]
@@ -79,19 +79,14 @@ conditional:
     b       count_hit
     .endr
 
-    .global probe_recorded
-probe_recorded:
-    tst     r8, #T32 | CONDITIONAL
-    beq     dispatch
-    tst     r8, #T32
-    beq     conditional
 thumb:
     ldr     r2, =CPSR_IT
     tst     r5, r2
-    bne     long_way                    @ in an IT block: that has to go on
-    tst     r8, #CONDITIONAL
+    tsteq   r8, #CONDITIONAL
     beq     dispatch
-    b       conditional
+    tst     r5, r2
+    beq     conditional
+    b       long_way                    @ in an IT block: that has to go on
 
     @ Move a constant to one of r0 to r7.
 move:

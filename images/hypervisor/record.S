@@ -20,17 +20,20 @@
     .equ VCPU_INDEX, 100                @ and the first word of its records
     .equ VCPU_WITH, 108                 @ SCTLR, TTBR0, DACR
     .equ VCPU_SECTIONS, 120             @ number, entry_pa, entry, pa; twice
+    .equ SLOT_BYTES, 16
+    .equ VCPU_PAGE, 152                 @ start, reach, pa
     .equ CORE_RING, 16                  @ and its room, 0 while records are lost
     .equ PROBE_FLAGS, 10
     .equ PROBE_PROGRAM, 12              @ and the words that it writes
+    .equ T32, 2
     .equ BOUNDED, 8
+    .equ CONDITIONAL, 16
     .equ RING_HEAD, 64
     .equ RING_TAIL, 128
     .equ RING_HEADER_BYTES, 4096
     .equ RING_BITS, 14
     .equ MAX_EXTENT, 256
     .equ SECTION_REACH, 0xff << 12      @ 1 MiB, less MAX_EXTENT and what no constant can say
-    .equ ONES, 0x01010101
     .equ SECTION_MASK, 0x40403          @ kind, AP[0], supersection; guest_memory.c has it, too
     .equ SVC, 0x13
     .equ IRQ, 0x12
@@ -45,7 +48,6 @@
     .global probe_record
     .type   probe_record, %function
 probe_record:
-    ldr     sp, [r3]                    @ core.stack_top
     tst     r8, #BOUNDED
     bne     record_long
     ldrd    r10, r11, [r3, #CORE_RING]
@@ -75,22 +77,21 @@ banked_known:
     stm     r12!, {r1, r2, r6, r8, r9}  @ id, pc, lr, sp, cpsr
     ldrd    r2, r3, [r7, #PROBE_PROGRAM]
     mvn     r8, #0
-    mvn     r8, r8, lsl r3
-    mov     r9, #0
+    mov     r6, #0
     orr     r10, r10, r3, lsl #8
-    stm     r12!, {r8, r9, r10}         @ valid, cost, vcpu and words
+    mvn     r3, r8, lsl r3
+    stm     r12!, {r3, r6, r10}         @ valid, cost, vcpu and words
 
     @ r10 = operation, r12 = next word; lr = p, r1 = where it is. What was looked up last: r3 = its
-    @ start, at r11; a p less than r6 bytes behind it has all that is in reach there. Below sp: the
-    @ same three of the page looked up last. None of them yet.
+    @ start, at r11; a p less than r6 bytes behind it has all that is in reach there. In the vCPU: the
+    @ same three of the page looked up last. None of them yet. There is no stack: sp = operations.
     mov     r10, r2
-    mov     r6, #0
-    str     r6, [sp, #-8]
-    adr     r5, operations
+    str     r6, [r0, #VCPU_PAGE + 4]
+    adr     sp, operations
 
     .macro  next
     ldrd    r8, r9, [r10], #8           @ extent, register, code; value
-    add     pc, r5, r8, lsr #21
+    add     pc, sp, r8, lsr #21
     .endm
 
     @ Where p points to, and all that is read from there.
@@ -107,6 +108,14 @@ banked_known:
     .balign 64
     .endm
 
+    .macro  recorded
+    tst     r8, #T32 | CONDITIONAL
+    beq     dispatch
+    tst     r8, #T32
+    bne     thumb
+    b       conditional
+    .endm
+
     .balign 64
 operations:
     @ END
@@ -119,9 +128,8 @@ commit:
     adc     r9, r9, #0
     strd    r8, r9, [r10, #RING_HEAD]
     ldrh    r8, [r7, #PROBE_FLAGS]
-    mrs     r5, spsr
     mov     sp, r0
-    b       probe_recorded
+    recorded
 
     operation                           @ SET
     mov     lr, r9
@@ -179,90 +187,33 @@ to_value:
     str     r2, [r12], #4
     next
 
-    operation                           @ WORDS
-    uxth    r8, r8
+    operation                           @ U64, not aligned, perhaps
     add     r9, r1, r9
+    ldr     r2, [r9]
+    ldr     r8, [r9, #4]
+    stm     r12!, {r2, r8}
+    next
+
+    operation                           @ STRING
+    uxth    r8, r8
+    tst     r8, #3
+    add     r9, r1, r9
+    bne     program_long
 1:  ldr     r2, [r9], #4
     subs    r8, r8, #4
     str     r2, [r12], #4
     bhi     1b
     next
 
-    operation                           @ STRING
-    uxth    r8, r8
+    operation                           @ NAME
     add     r9, r1, r9
-    cmp     r8, #16
-    tsteq   r9, #3
-    beq     string_16
-    ldr     r1, =ONES
-    tst     r8, #3
-    beq     string
-    b       program_long
-    .balign 64
-
-    @ A name as it is most often: 16 bytes at most, aligned. A byte of 0 is where the difference is 1;
-    @ elsewhere it saturates to 0. It is looked for first in the first two words together.
-string_16:
-    ldm     r9, {r1, r2, r8, r9}
-    ldr     r5, =ONES
-    stm     r12!, {r1, r2, r8, r9}
-    uqsub8  r1, r5, r1
-    uqsub8  r2, r5, r2
-    orrs    r2, r2, r1
-    bne     string_again
-    uqsub8  r8, r5, r8
-    cmp     r8, #0
-    beq     1f
-    ldr     r1, [r12, #-8]
-    sub     r2, r8, #1
-    bic     r2, r2, r8                  @ what is below the first of them
-    and     r8, r1, r2
-    mov     r9, #0
-    strd    r8, r9, [r12, #-8]
-0:  sub     r2, lr, r3
-    adr     r5, operations
-    add     r1, r11, r2
+    ldr     r2, [r9]
+    ldr     r8, [r9, #4]
+    stm     r12!, {r2, r8}
+    ldr     r2, [r9, #8]
+    ldr     r8, [r9, #12]
+    stm     r12!, {r2, r8}
     next
-1:  uqsub8  r9, r5, r9
-    ldr     r1, [r12, #-4]
-    sub     r2, r9, #1
-    bic     r2, r2, r9
-    and     r1, r1, r2                  @ without one: all of it
-    str     r1, [r12, #-4]
-    b       0b
-
-string_again:
-    sub     r12, r12, #16
-    mov     r9, r12
-    mov     r8, #16
-    mov     r1, r5
-    adr     r5, operations
-
-    @ The same word by word.
-string:
-    ldr     r2, [r9], #4
-    str     r2, [r12], #4
-    uqsub8  r2, r1, r2
-    cmp     r2, #0
-    bne     string_ends
-    subs    r8, r8, #4
-    bhi     string
-string_done:
-    sub     r2, lr, r3
-    add     r1, r11, r2
-    next
-
-string_ends:
-    ldr     r9, [r12, #-4]
-    sub     r1, r2, #1
-    bic     r1, r1, r2                  @ what is below the first of them
-    and     r9, r9, r1
-    mov     r2, #0
-    str     r9, [r12, #-4]
-1:  subs    r8, r8, #4
-    strhi   r2, [r12], #4
-    bhi     1b
-    b       string_done
 
 irq_mode:
     cmp     r2, #IRQ
@@ -275,21 +226,19 @@ irq_mode:
 banked:
     cmp     r2, #REG_LR
     bhi     2f
-    mrs     r5, spsr
     tst     r5, #SVC_NOT_IRQ
     beq     3f
     cmp     r2, #REG_LR
     mrslo   r2, sp_svc
     mrseq   r2, lr_svc
-4:  adrl    r5, operations
     b       1f
 3:  cmp     r2, #REG_LR
     mrslo   r2, sp_irq
     mrseq   r2, lr_irq
-    b       4b
+    b       1f
 2:  cmp     r2, #REG_CPSR
     sublo   r2, r4, #4
-    mrseq   r2, spsr
+    moveq   r2, r5
     bls     1f
     tst     r8, #REG_TPIDRURO_BIT
     mrcne   p15, 0, r2, c13, c0, 3
@@ -302,20 +251,18 @@ banked:
     @ on is as it was then; the page looked up last; a section that PL1 may read; or else what the MMU
     @ says. The MMU must not be asked about a domain without access (guest_memory.c says why).
 look_up:
-    lsr     r1, lr, #20
-    and     r2, r1, #1
-    add     r2, r0, r2, lsl #4
+    tst     lr, #1 << 20
+    addeq   r2, r0, #VCPU_SECTIONS
+    addne   r2, r0, #VCPU_SECTIONS + SLOT_BYTES
     cmp     r6, #0
     beq     compare_registers           @ once a record: nothing has been looked up yet
 registers_compared:
-    ldrd    r8, r9, [r2, #VCPU_SECTIONS]
-    cmp     r8, r1
-    ldreq   r8, [r9]
-    ldr     r9, [r2, #VCPU_SECTIONS + 8]
+    ldm     r2, {r3, r8, r9, r11}       @ number, entry_pa, entry, pa
+    cmp     r3, lr, lsr #20
+    ldreq   r8, [r8]
     cmpeq   r8, r9
     bne     last_page
-    ldr     r11, [r2, #VCPU_SECTIONS + 12]
-    lsl     r3, r1, #20
+    lsl     r3, r3, #20
     mov     r6, #SECTION_REACH
 looked_up:
     sub     r2, lr, r3
@@ -336,28 +283,27 @@ at_its_end:
     next
 
 compare_registers:
+    mrc     p15, 0, r3, c2, c0, 2       @ TTBCR
     mrc     p15, 0, r6, c1, c0, 0       @ SCTLR
     mrc     p15, 0, r8, c2, c0, 0       @ TTBR0
     mrc     p15, 0, r9, c3, c0, 0       @ DACR
-    mrc     p15, 0, r3, c2, c0, 2       @ TTBCR
-    ldr     r11, [r0, #VCPU_WITH]
     cmp     r3, #0
-    cmpeq   r11, r6
-    ldr     r11, [r0, #VCPU_WITH + 4]
-    cmpeq   r11, r8
-    ldr     r11, [r0, #VCPU_WITH + 8]
+    add     r11, r0, #VCPU_WITH
+    ldm     r11, {r1, r3, r11}
+    cmpeq   r1, r6
+    cmpeq   r3, r8
     cmpeq   r11, r9
     beq     registers_compared
-    str     r6, [r0, #VCPU_WITH]
-    str     r8, [r0, #VCPU_WITH + 4]
-    str     r9, [r0, #VCPU_WITH + 8]
+    add     r11, r0, #VCPU_WITH
     mvn     r3, #0                      @ no section has this number
+    stm     r11, {r6, r8, r9}
     str     r3, [r0, #VCPU_SECTIONS]
-    str     r3, [r0, #VCPU_SECTIONS + 16]
+    str     r3, [r0, #VCPU_SECTIONS + SLOT_BYTES]
     b       registers_compared
 
 last_page:
-    ldmdb   sp, {r3, r6, r11}
+    add     r3, r0, #VCPU_PAGE
+    ldm     r3, {r3, r6, r11}
     sub     r2, lr, r3
     cmp     r2, r6
     bhs     walk
@@ -380,9 +326,8 @@ walk:
     add     r2, r2, r6, lsl #2
     cmp     r2, r8
     bhs     program_long
-    add     r2, r2, r9
-    str     r2, [sp, #-16]
-    ldr     r2, [r2]
+    add     r6, r2, r9
+    ldr     r2, [r6]
     mrc     p15, 0, r11, c3, c0, 0      @ DACR
     ubfx    r1, r2, #4, #5
     orr     r1, r1, #1
@@ -398,13 +343,12 @@ walk:
     cmp     r11, r8                     @ RAM is a multiple of it
     bhs     program_long
     add     r11, r11, r9
-    mov     r1, r6
-    and     r3, r1, #1
-    add     r3, r0, r3, lsl #4
-    add     r3, r3, #VCPU_SECTIONS
-    ldr     r6, [sp, #-16]
+    lsr     r1, lr, #20
+    tst     r1, #1
+    addeq   r3, r0, #VCPU_SECTIONS
+    addne   r3, r0, #VCPU_SECTIONS + SLOT_BYTES
     mov     r9, r2
-    stm     r3, {r1, r6, r9, r11}       @ number, entry_pa, entry, pa
+    stm     r3, {r1, r6, r9, r11}
     lsl     r3, r1, #20
     mov     r6, #SECTION_REACH
     b       looked_up
@@ -429,7 +373,8 @@ walk_page:
     cmp     r9, r8
     bhs     program_long
     mov     r6, #(1 << 12) - MAX_EXTENT
-    stmdb   sp, {r3, r6, r11}
+    add     r2, r0, #VCPU_PAGE
+    stm     r2, {r3, r6, r11}
     b       looked_up
 
 other_tables:
@@ -439,9 +384,9 @@ other_tables:
     @ The record is begun; its fetches go the long way.
 program_long:
     mrc     p15, 4, r3, c13, c0, 2      @ HTPIDR
+    ldr     sp, [r3]                    @ core.stack_top
     ldr     r2, [r3, #CORE_RING]
     ldr     r8, [r2, #RING_HEAD]
-    mrs     r5, spsr
     sub     r1, r4, #4
     str     r1, [r0, #VCPU_PC]
     str     r5, [r0, #VCPU_CPSR]
@@ -455,6 +400,7 @@ program_long:
     b       commit
 
 record_long:
+    ldr     sp, [r3]
     sub     r2, r4, #4
     str     r2, [r0, #VCPU_PC]
     str     r5, [r0, #VCPU_CPSR]
@@ -467,7 +413,7 @@ record_long:
     mov     r3, r11
     ldrh    r8, [r7, #PROBE_FLAGS]
     mov     sp, r0
-    b       probe_recorded
+    recorded
     .ltorg
     .size   probe_record, . - probe_record
     .section .note.GNU-stack, "", %progbits

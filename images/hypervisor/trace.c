@@ -52,13 +52,13 @@ _Static_assert(EMULATE_NONE == 0 && EMULATE_NOP == 1 && EMULATE_LOAD == 12 && EM
 _Static_assert(offsetof(struct core, ring) == 16 && offsetof(struct core, room) == 20 &&
                    offsetof(struct vcpu, index) == 100 && offsetof(struct vcpu, origin) == 104 &&
                    offsetof(struct vcpu, looked_up_with) == 108 &&
-                   offsetof(struct vcpu, section) == 120 &&
+                   offsetof(struct vcpu, section) == 120 && offsetof(struct vcpu, page) == 152 &&
                    offsetof(struct trace_probe, flags) == 10 &&
                    offsetof(struct trace_probe, program_pa) == 12 &&
                    offsetof(struct trace_probe, words) == 16 && TRACE_PROBE_BOUNDED == 8 &&
                    offsetof(struct trace_record, word) == 52 && sizeof(struct trace_record) == 128 &&
                    HV_TRACE_RING_RECORDS == 1 << 14 && TRACE_MAX_EXTENT == 256 && TICK_SHIFT == 4 &&
-                   TRACE_OP_CODES == 12 * 8 && TRACE_REG_SP == 13 && TRACE_REG_CPSR == 16 &&
+                   TRACE_OP_CODES == 13 * 8 && TRACE_NAME_BYTES == 16 && TRACE_REG_SP == 13 && TRACE_REG_CPSR == 16 &&
                    TRACE_REG_TPIDRURO == 18,
                "record.S");
 _Static_assert(TRACE_MAX_PROBES == 8192, "entry.S");

@@ -34,13 +34,15 @@ class Code(enum.IntEnum):
     U8 = 56
     U16 = 64
     U32 = 72
-    WORDS = 80
+    U64 = 80
     STRING = 88
+    NAME = 96
 
 
 _MOVES: Final = {Code.SET, Code.REGISTER, Code.LOAD, Code.ADD, Code.POINTER}
-_WIDTH: Final = {Code.LOAD: 4, Code.POINTER: 4, Code.U8: 1, Code.U16: 2, Code.U32: 4}
-_OF_BYTES: Final = {1: Code.U8, 2: Code.U16, 4: Code.U32}
+_OF_BYTES: Final = {1: Code.U8, 2: Code.U16, 4: Code.U32, 8: Code.U64}
+_WIDTH: Final = {code: width for width, code in _OF_BYTES.items()} | {Code.LOAD: 4, Code.POINTER: 4}
+_STRINGS: Final = {Code.STRING, Code.NAME}
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class _Op:
     @property
     def words(self) -> int:
         """That it writes."""
-        if self.code in {Code.WORDS, Code.STRING}:
+        if self.code in _STRINGS:
             return -(-self.extent // _WORD_BYTES)
-        return int(self.code >= Code.VALUE)
+        return 2 if self.code is Code.U64 else int(self.code >= Code.VALUE)
 
 
 def assemble(fetches: Sequence[Fetch]) -> NDArray[Any]:
@@ -108,15 +110,18 @@ class _Writer:
             self._ops.append(_Op(Code.POINTER, at))
             self._loads, self._added = wanted.offsets, 0
         elif wanted.type == "string":
-            self._ops.append(_Op(Code.STRING, at, extent=wanted.bytes))
-        elif wanted.bytes in _OF_BYTES:
-            self._ops.append(_Op(_OF_BYTES[wanted.bytes], at))
+            code = Code.NAME if wanted.bytes == records.NAME_BYTES else Code.STRING
+            self._ops.append(_Op(code, at, extent=wanted.bytes))
         else:
-            self._ops.append(_Op(Code.WORDS, at, extent=wanted.bytes))
+            self._ops.append(_Op(_OF_BYTES[wanted.bytes], at))
 
     def _go(self, wanted: Fetch, loads: tuple[int, ...], offset: int, size: int) -> None:
         """Has p point to what `loads` lead to, with [offset, offset + size) in reach."""
         start = (wanted.base, wanted.value)
+        if self._start is not None and self._start[0] == wanted.base and not self._loads:
+            # p is there, or near.
+            self._added += self._start[1] - wanted.value
+            self._start = start
         if self._start != start or loads[: len(self._loads)] != self._loads:
             first = loads[0] if loads else offset
             self._added = 0 if self._in_reach(first, size) else first

@@ -55,11 +55,13 @@ class Fetched:
     bytes: int
 
     def values(self, records: NDArray[np.void]) -> NDArray[Any]:
-        """The value in each record: whole numbers, or bytes of a string."""
+        """The value in each record: whole numbers, or bytes of a string up to its NUL."""
         words = np.ascontiguousarray(
             records["word"][:, self.word : self.word + -(-self.bytes // 4)]
         )
         raw = words.view(np.uint8).reshape(len(records), -1)[:, : self.bytes]
+        if self.type == "string":
+            raw = raw * np.logical_and.accumulate(raw != 0, axis=1)
         kind = f"S{self.bytes}" if self.type == "string" else f"<{self._sign()}{self.bytes}"
         return np.ascontiguousarray(raw).view(kind)[:, 0]
 

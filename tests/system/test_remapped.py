@@ -56,7 +56,7 @@ PROGRAM: Final = np.array(
         (0, 0, Code.U32, 0),
         *((0, register, Code.VALUE, 0) for register in (SP, LR, PC, CPSR)),
         (8, SP, Code.REGISTER, 0),
-        (8, 0, Code.WORDS, 0),
+        (0, 0, Code.U64, 0),
         (0, 0, Code.END, 0),
     ],
     records.OP,

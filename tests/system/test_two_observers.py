@@ -61,7 +61,7 @@ def program(*ops: tuple[Code, int, int, int]) -> NDArray[np.void]:
 
 PARTLY = program(
     (Code.VALUE, 0, 0, 0),
-    *((Code.REGISTER, SP, 0, 12), (Code.WORDS, NO_REG, 4, 8)),
+    *((Code.REGISTER, SP, 0, 12), (Code.U64, NO_REG, 4, 0)),
     *((Code.REGISTER, PC, 0, 4), (Code.U32, NO_REG, 0, 0)),  # which is the HVC
     *((Code.SET, NO_REG, 0x4020_0000, 4), (Code.U16, NO_REG, 2, 0)),  # of the image
     *((Code.SET, NO_REG, 0x7000_0000, 4), (Code.U32, NO_REG, 0, 0)),  # nothing is there
@@ -72,7 +72,7 @@ PARTLY = program(
 """All but two of its values can be read, so the hypervisor goes the long way."""
 ALL = program(
     (Code.VALUE, 0, 0, 0),
-    *((Code.REGISTER, SP, 0, 12), (Code.WORDS, NO_REG, 4, 8)),
+    *((Code.REGISTER, SP, 0, 12), (Code.U64, NO_REG, 4, 0)),
     *((Code.REGISTER, PC, 0, 4), (Code.U32, NO_REG, 0, 0)),
     *((Code.SET, NO_REG, 0x4020_0000, 4), (Code.U16, NO_REG, 2, 0), (Code.U8, NO_REG, 1, 0)),
     (Code.VALUE, LR, -8 & 0xFFFF_FFFF, 0),
@@ -90,12 +90,12 @@ ALL = program(
 
 
 def names(place: int) -> NDArray[np.void]:
-    """Four strings of 16 bytes: aligned, and the last of them not."""
+    """Four strings of 16 bytes: aligned, and the last of them not. There is more behind their NULs."""
     first = NAMES_VA + 80 * place
     starts = [first + 16 * i for i in range(3)] + [first + 49]
     ops: list[tuple[Code, int, int, int]] = []
     for va in starts:
-        ops += [(Code.SET, NO_REG, va, 16), (Code.STRING, NO_REG, 0, 16)]
+        ops += [(Code.SET, NO_REG, va, 16), (Code.NAME, NO_REG, 0, 16)]
     return program(*ops)
 
 
@@ -104,6 +104,13 @@ NAMES = {
     place: [bytes(range(0x80, 0x80 + length)) for length in lengths]
     for place, lengths in LENGTHS.items()
 }
+
+
+def named(text: bytes) -> bytes:
+    """Sixteen bytes that begin with a text and its NUL, if there is room for one."""
+    return (text + b"\0" + bytes(range(0xF0, 0x100)))[:16]
+
+
 PROGRAMS = [names(i) if i in NAMES else (PARTLY, ALL)[i % 2] for i in range(PLACES)]
 SAME = ("kind", "cpu", "vm", "id", "pc", "lr", "sp", "cpsr", "valid", "vcpu", "words", "word")
 
@@ -126,8 +133,7 @@ async def observed_run(
         for number, each in enumerate(PROGRAMS):
             board.ram.write(PROGRAMS_PA + 0x100 * number, each.tobytes())
         for number, texts in NAMES.items():
-            row = b"".join(text.ljust(16, b"\0") for text in texts[:3])
-            row += b"@" + texts[3].ljust(16, b"\0")
+            row = b"".join(named(text) for text in texts[:3]) + b"@" + named(texts[3])
             board.ram.write(board.pa(0, NAMES_VA + 80 * number), row)
         for i in range(PLACES):
             va = symbols[f"place_{i}"]
@@ -188,17 +194,17 @@ def test_both_observers_tell_the_same(
         called_with = np.concatenate([partly["word"][:, 0], whole["word"][:, 0]])
         assert np.all(called_with == core), "r0 is what `run` was called with"
         for place, texts in NAMES.items():
-            named = plugin[place::PLACES]
-            expected = b"".join(text.ljust(16, b"\0") for text in texts)
-            assert np.all(named["valid"] == (1 << 16) - 1)
-            assert np.all(named["word"][:, :16] == np.frombuffer(expected, "<u4"))
-            assert named["cost"].max() + 300 < partly["cost"].min()
+            hits = plugin[place::PLACES]
+            expected = b"".join(named(text) for text in texts)
+            assert np.all(hits["valid"] == (1 << 16) - 1)
+            assert np.all(hits["word"][:, :16] == np.frombuffer(expected, "<u4"))
+            assert hits["cost"].max() + 300 < partly["cost"].min()
         words = whole["word"]
         assert np.all(words[:, 6] == whole["lr"] - 8)
         assert np.all(words[:, 7] == whole["cpsr"] + 1)
         assert np.all(words[:, 8] == 0xABCD)
         assert np.all(words[:, 9] == whole["sp"])
-        text = np.frombuffer(TEXT.split(b"\0")[0].ljust(24, b"\0"), "<u4")
+        text = np.frombuffer(TEXT.ljust(24, b"\0"), "<u4")
         assert np.all(words[:, 10:16] == text)
         assert np.all(words[:, 16:] == (TEXT[5], DATA_VA, HALF))
         assert whole["cost"].max() + 300 < partly["cost"].min(), "the hypervisor has a short way"

@@ -344,12 +344,27 @@ def test_a_pointer_is_loaded_once(guest: Guest) -> None:
         "OSTCBCur->OSTCBPrio",
         "OSTCBCur->OSTCBTaskName:string",
     )
-    assert codes(guest, *task) == ["SET", "POINTER", "U16", "U8", "LOAD", "STRING", "END"]
+    assert codes(guest, *task) == ["SET", "POINTER", "U16", "U8", "LOAD", "NAME", "END"]
     assert codes(guest, "OSTCBCur->OSTCBPrio", "one") == ["SET", "LOAD", "U8", "SET", "U8", "END"]
     assert codes(guest, "%r0", "+4(%r0)", "+8(%r0)") == ["VALUE", "REGISTER", "U32", "U32", "END"]
     assert codes(guest, "+4(%r0)", "+1000(%r0)", "-4(%r0)") == (
         ["REGISTER", "U32", "ADD", "U32", "ADD", "U32", "END"]
     )
+
+
+def test_what_lies_near_is_reached_from_where_one_is(guest: Guest) -> None:
+    """Before anything was loaded through it; the variables are 4, 8 and 1,000 bytes apart."""
+    cur = guest.va("OSTCBCur")
+    assert codes(guest, f"@{cur:#x}", f"@{cur + 4:#x}", f"*@{cur + 8:#x}:u64") == (
+        ["SET", "U32", "U32", "LOAD", "U64", "END"]
+    )
+    assert codes(guest, f"*@{cur:#x}", f"@{cur + 4:#x}") == (
+        ["SET", "LOAD", "U32", "SET", "U32", "END"]
+    )
+    assert codes(guest, f"@{cur + 4:#x}", f"@{cur:#x}", f"@{cur + 1000:#x}") == (
+        ["SET", "U32", "ADD", "U32", "ADD", "U32", "END"]
+    )
+    assert codes(guest, f"@{cur:#x}", "+4(%r0)") == ["SET", "U32", "REGISTER", "U32", "END"]
 
 
 def test_what_is_read_behind_a_pointer_is_told(guest: Guest) -> None:
@@ -362,7 +377,7 @@ def test_what_is_read_behind_a_pointer_is_told(guest: Guest) -> None:
     )
     moved = [(Code(int(op["code"])).name, int(op["extent"])) for op in program if op["extent"]]
     assert moved == [
-        *(("REGISTER", 28), ("WORDS", 8)),  # 4 + 2, 20 + 8, 8 + 4
+        ("REGISTER", 28),  # 4 + 2, 20 + 8, 8 + 4
         *(("REGISTER", 5), ("LOAD", 8), ("STRING", 8)),
     ]
 

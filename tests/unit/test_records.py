@@ -34,6 +34,7 @@ CONSTANTS = {
     "TRACE_WORDS": records.WORDS,
     "TRACE_MAX_EXTENT": records.MAX_EXTENT,
     "TRACE_MAX_STRING": records.MAX_STRING,
+    "TRACE_NAME_BYTES": records.NAME_BYTES,
     "TRACE_NO_VM": records.NO_VM,
     "TRACE_RING_HEADER_BYTES": records.RING_HEADER_BYTES,
     "TRACE_EXIT_IRQ": records.EXIT_IRQ,

@@ -64,7 +64,7 @@ static void values(void)
     RUN({.code = TRACE_OP_VALUE, .reg = 3, .value = 5}, OP(VALUE, 7),
         {.code = TRACE_OP_VALUE, .reg = TRACE_REG_TPIDRURO});
     IS(3, 7, 108, 7, 118);
-    RUN(SET(BASE), OP(U8, 1), OP(U16, 1), OP(U32, 2), BLOCK(WORDS, 0, 8));
+    RUN(SET(BASE), OP(U8, 1), OP(U16, 1), OP(U32, 2), OP(U64, 0));
     IS(5, 0x1f, 0xcd, 0xabcd, 0x456789ab, 0x89abcdef, 0x01234567);
     RUN({.code = TRACE_OP_REGISTER, .reg = 5, .value = BASE - 105, .extent = 8}, OP(U8, 0),
         OP(ADD, 8), OP(U8, -8));
@@ -84,7 +84,7 @@ static void pointers(void)
     IS(6, 0x20, 0, 0, 0, 0, 0, 77);
     /* A pointer is known, what it points to is not there. */
     put(BASE + 16, 0xfffffffe);
-    RUN(SET(BASE), OP(POINTER, 16), OP(U32, 0), BLOCK(WORDS, 0, 8));
+    RUN(SET(BASE), OP(POINTER, 16), OP(U32, 0), OP(U64, 0));
     IS(4, 1, 0xfffffffe, 0, 0, 0);
     RUN(OP(U32, 0), OP(LOAD, 0), OP(VALUE, 1));
     IS(2, 2, 0, 1);
@@ -94,33 +94,31 @@ static void strings(void)
 {
     const uint32_t end = BASE + sizeof(memory);
 
+    /* All of it, and zeros up to a whole word: the reader cuts it. */
     memcpy(memory + 64, "abcdefg\0hij", 12);
     RUN(SET(BASE + 64), BLOCK(STRING, 0, 12), BLOCK(STRING, 1, 5), BLOCK(STRING, 7, 4));
-    IS(6, 0x3f, 0x64636261, 0x00676665, 0, 0x65646362, 0x66, 0);
-    for (uint32_t at = 0; at < 8; at++) { /* a NUL at each place of two words */
-        uint8_t text[8] = "\x80\x01\xff\x7f\x80\x01\xff";
-        uint32_t expected[2] = {0, 0};
+    IS(6, 0x3f, 0x64636261, 0x00676665, 0x006a6968, 0x65646362, 0x66, 0x6a696800);
+    /* It ends just before what is not mapped, at each place of two words, or does not. */
+    for (uint32_t at = 0; at < 8; at++) {
+        uint8_t text[8] = "\x80\x01\xff\x7f\x80\x01\xff\x7f";
+        uint32_t expected[4] = {0, 0, 0, 0};
 
         text[at] = 0;
-        memcpy(memory + 128, text, 8);
+        memcpy(memory + sizeof(memory) - 8, text, 8);
         memcpy(expected, text, at);
-        RUN(SET(BASE + 128), BLOCK(STRING, 0, 8));
-        is(2, 3, expected);
+        RUN(SET(end - 8), BLOCK(STRING, 0, 16));
+        is(4, 0xf, expected);
     }
-    /* It ends just before what is not mapped, or does not. */
-    memcpy(memory + sizeof(memory) - 4, "xyz", 4);
-    RUN(SET(end - 4), BLOCK(STRING, 0, 16), BLOCK(STRING, 2, 8));
-    IS(6, 0x3f, 0x007a7978, 0, 0, 0, 0x7a, 0);
-    memory[sizeof(memory) - 1] = '!';
-    RUN(SET(end - 4), BLOCK(STRING, 0, 16), OP(U8, 3), BLOCK(WORDS, 0, 8));
-    IS(7, 0x10, 0, 0, 0, 0, '!', 0, 0);
+    memcpy(memory + sizeof(memory) - 4, "xyz!", 4);
+    RUN(SET(end - 4), BLOCK(STRING, 0, 16), OP(U8, 3), OP(U64, 0), BLOCK(STRING, 0, 4));
+    IS(8, 0x90, 0, 0, 0, 0, '!', 0, 0, 0x217a7978);
 }
 
 /* A program that would write too much is refused, and ends in time all the same. */
 static void room(void)
 {
-    const struct trace_op full[] = {SET(BASE), BLOCK(WORDS, 0, 32), BLOCK(WORDS, 0, 32),
-                                    BLOCK(WORDS, 0, 12), OP(U8, 0), {.code = TRACE_OP_END}};
+    const struct trace_op full[] = {SET(BASE), BLOCK(STRING, 0, 32), BLOCK(STRING, 0, 32),
+                                    BLOCK(STRING, 0, 12), OP(U8, 0), {.code = TRACE_OP_END}};
 
     assert(!fetch_valid(full, 6));
     run(full);

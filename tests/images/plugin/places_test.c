@@ -27,7 +27,7 @@ static void ranges(void)
 {
     struct trace_op program[] = {
         {.code = TRACE_OP_REGISTER, .reg = 5, .extent = TRACE_MAX_EXTENT},
-        {.code = TRACE_OP_WORDS, .reg = TRACE_REG_NONE, .extent = TRACE_MAX_STRING},
+        {.code = TRACE_OP_STRING, .reg = TRACE_REG_NONE, .extent = TRACE_MAX_STRING},
         {.code = TRACE_OP_STRING, .reg = TRACE_REG_NONE, .extent = TRACE_MAX_STRING},
         {.code = TRACE_OP_U8, .reg = TRACE_REG_NONE},
         {.code = TRACE_OP_VALUE, .reg = TRACE_REG_TPIDRURO},
@@ -65,7 +65,7 @@ static void ranges(void)
     REFUSED(0, extent = 0);
     REFUSED(0, extent = TRACE_MAX_EXTENT + 1);
     REFUSED(1, extent = 0);
-    REFUSED(1, extent = 6);
+    REFUSED(1, code = TRACE_OP_NAME); /* which has 16 bytes */
     REFUSED(1, extent = TRACE_MAX_STRING + 4);
     REFUSED(2, extent = 0);
     REFUSED(2, extent = TRACE_MAX_STRING + 1);
