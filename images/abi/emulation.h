@@ -44,7 +44,7 @@ enum emulation {
     EMULATE_WRITE_PSR, /* its bits `value` from rm, or from extra without rm */
     EMULATE_READ_CP15, /* op: enum cp15_register, rd */
     EMULATE_WRITE_CP15,
-    EMULATE_MOVE, /* ALU_IMM with mov, always, without flags, A32, to r0 to r7: for probe.S */
+    EMULATE_MOVE, /* ALU_IMM with mov, always, without flags, to r0 to r7: for probe.S */
     EMULATE_CLASSES
 };
 

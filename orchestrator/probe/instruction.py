@@ -79,7 +79,7 @@ def decode(word: int, *, va: int, thumb: bool, data: bool = False) -> Decoded:
     if row is None:
         return UNPREDICTABLE if not thumb and cond != AL else UNKNOWN
     decoded = row.decode(row.read(word), Context(va=va, cond=cond))
-    return _short_way(decoded) if isinstance(decoded, Operation) and not thumb else decoded
+    return _short_way(decoded) if isinstance(decoded, Operation) else decoded
 
 
 def _short_way(o: Operation) -> Operation:

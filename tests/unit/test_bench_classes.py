@@ -48,6 +48,11 @@ void _start(void) { for (;;) far[1] = caller(far[0]) + other(far[2]); }
         (LDR, "A32", "A32 load"),
         (MOVLS, "A32", "A32 alu imm, conditional"),
         (0xE3A0E000, "A32", "A32 alu imm"),
+        (0xE3A07001, "A32", "A32 move"),
+        (0xE3A08001, "A32", "A32 alu imm"),  # r8 is another register in FIQ mode
+        (0xF04F0302, "T32", "T32 move"),  # mov.w r3, #2
+        (0xF05F0302, "T32", "T32 alu imm"),  # movs.w r3, #2
+        (0xF6447318, "T32", "T32 move"),  # movw r3, #0x4f18
         (0xE1910F9F, "A32", None),  # ldrex
         (0xF8D10000, "T32", "T32 load"),  # ldr.w r0, [r1]
         (0xF0008000, "T32", "T32 branch, conditional"),  # beq.w

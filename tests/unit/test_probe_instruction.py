@@ -57,7 +57,7 @@ CLASS_OF_MNEMONIC = {
     Emulation.STORE_DUAL: r"strd",
     Emulation.LOAD_MULTIPLE: r"ldm(db|ib|da|ia)?|pop",
     Emulation.STORE_MULTIPLE: r"stm(db|ib|da|ia)?|push",
-    Emulation.MOVE: r"mov|movw|add|sub|adr",
+    Emulation.MOVE: r"mov|movw|addw?|subw?|adr",
     Emulation.READ_PSR: r"mrs",
     Emulation.WRITE_PSR: r"msr|cps(i[de])?|setend",
     Emulation.READ_CP15: r"mrc",
@@ -170,6 +170,10 @@ def test_refused_with_the_reason(word: int, *, thumb: bool, reason: Reason) -> N
         (0xE3A0E00A, False, Emulation.ALU_IMM),  # mov lr, #10
         (0xE3A0000A, False, Emulation.MOVE),  # mov r0, #10
         (0xE30F0FFF, False, Emulation.MOVE),  # movw r0, #0xffff
+        (0xF04F0302, True, Emulation.MOVE),  # mov.w r3, #2
+        (0xF6447318, True, Emulation.MOVE),  # movw r3, #0x4f18
+        (0xF04F0E02, True, Emulation.ALU_IMM),  # mov.w lr, #2
+        (0xF05F0302, True, Emulation.ALU_IMM),  # movs.w r3, #2
         (0xE3400004, False, Emulation.BITFIELD),  # movt r0, #4
         (0xE1500002, False, Emulation.ALU_SHIFT),  # cmp r0, r2
         (0xE1A01312, False, Emulation.ALU_SHIFT_REG),  # lsl r1, r2, r3
