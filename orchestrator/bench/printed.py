@@ -31,7 +31,7 @@ class Figure:
     Attributes:
         name: What was measured.
         value: The number, in `unit`.
-        unit: "instructions", "us", "records/s", "hits/s", or "x" for a ratio,
+        unit: "instructions", "us", "records/s", "hits/s", "hits", "functions", "x" for a ratio,
             "%".
         most: The figure fails above it; None: no such limit.
         least: The figure fails below it; None: no such limit.

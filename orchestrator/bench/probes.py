@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator import config
+from orchestrator.bench import with_tasks
 from orchestrator.bench.board import (
     Board,
     elf_symbols,
@@ -49,6 +50,8 @@ from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA
 
 _RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
 _HIT_MOST: Final = 120
+_TASK_MOST: Final = 250
+_TASKS_MOST: Final = 300
 _STREAM_ROUNDS: Final = 150_000
 _RTOS: Final = """
 [machine]
@@ -131,13 +134,13 @@ def trap_cost() -> list[Figure]:
             "  with the task's information by the profile's own spec",
             task,
             _RECORDED_BY_HYPERVISOR,
-            250,
+            _TASK_MOST,
         ),
         (
             "  with both tasks' at the switch, by the profile's own spec",
             _wanted(hook),
             _RECORDED_BY_HYPERVISOR,
-            350,
+            _TASKS_MOST,
         ),
     )
     out = []
@@ -153,6 +156,12 @@ def trap_cost() -> list[Figure]:
             )
         )
     return out
+
+
+def task_cost() -> list[Figure]:
+    """With the task's information, at all functions of the RTOS."""
+    with _folder() as folder:
+        return with_tasks.figures(with_tasks.measure(folder), most=_TASK_MOST)
 
 
 def cost_by_class(*, lpae: bool = False) -> list[Result]:
@@ -279,6 +288,7 @@ def against_gdb() -> list[Figure]:
 
 FIGURES: dict[str, Callable[[], Sequence[Result]]] = {
     "trap": trap_cost,
+    "tasks": task_cost,
     "classes": cost_by_class,
     "lpae": partial(cost_by_class, lpae=True),
     "shadow": shadow_cost,
