@@ -13,7 +13,7 @@
 #define ARGS_QUANTUM_MAX_NS 1000000000
 
 struct plugin_args {
-    int64_t quantum_ns; /* longest slice of one core while others run; 0: no quantum */
+    int64_t quantum_ns; /* each core that has work runs once in it; 0: no slices */
     int64_t stop_ns;    /* virtual time at which the machine stops; 0: it does not */
     const char *channel; /* Unix socket to listen on; NULL: none */
     const char *ring;    /* file to make for the rings; NULL: nothing is recorded */

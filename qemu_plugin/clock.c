@@ -51,6 +51,14 @@ const char *clock_missing(void)
         NEEDED(bql_mutex_lock_func),
         NEEDED(qemu_cond_wait_func),
         NEEDED(qemu_mutex_unlock_impl),
+        NEEDED(bql_lock_impl),
+        NEEDED(bql_unlock),
+        NEEDED(cpu_interrupt),
+        NEEDED(icount_process_data),
+        NEEDED(icount_prepare_for_run),
+        NEEDED(qdev_get_gpio_in),
+        NEEDED(qemu_irq_intercept_in),
+        NEEDED(qemu_set_irq),
     };
 #undef NEEDED
 
@@ -62,14 +70,9 @@ const char *clock_missing(void)
     return NULL;
 }
 
-/* QEMU tells the list of its new first timer as it tells that a timer is over. */
-static bool arming;
-
 static void arm_slice_timer(int64_t expire_ns)
 {
-    arming = true;
     timer_mod_ns(&slice_timer, expire_ns);
-    arming = false;
 }
 
 static void request_stop(void)
@@ -88,9 +91,6 @@ static void on_notify(void *opaque, int clock)
         fputs("liborchestrate: this QEMU's vCPU loop is not one that the plugin knows\n", stderr);
         exit(1);
     }
-    if (*has_slices && !arming && turns_in_vcpu_thread()) {
-        slices_timers();
-    }
     if (stop_ns == 0 || stopping || qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) < stop_ns) {
         return;
     }
@@ -106,7 +106,7 @@ static void on_notify(void *opaque, int clock)
 }
 
 /* Between two pieces of guest code. */
-static void on_boundary(void)
+static qemu_cpu *on_boundary(void)
 {
     if (stop_here) {
         stop_here = false;
@@ -115,7 +115,7 @@ static void on_boundary(void)
         slices_freeze();
         request_stop();
     }
-    slices_boundary();
+    return slices_boundary();
 }
 
 void clock_stop_here(void)
@@ -182,7 +182,7 @@ int clock_start(const struct plugin_args *args)
     qemu_add_vm_change_state_handler(on_state_change, NULL);
     if (has_slices) {
         slices_start(args->quantum_ns, arm_slice_timer);
-        turns_start(on_boundary, slices_device_access);
+        turns_start(on_boundary, slices_entry);
     }
     return 0;
 }

@@ -70,6 +70,7 @@ typedef struct qemu_cpu qemu_cpu;               /* one emulated core */
 typedef struct qemu_timer_list qemu_timer_list; /* timers of one clock */
 typedef struct qemu_mutex qemu_mutex;
 typedef struct qemu_cond qemu_cond;
+typedef struct qemu_pin qemu_pin; /* an input of a device */
 
 #define QEMU_CLOCK_VIRTUAL 1 /* guest time; under icount it counts instructions */
 #define QEMU_CLOCK_COUNT 4
@@ -113,6 +114,16 @@ QEMU_WEAK bool cpu_work_list_empty(qemu_cpu *cpu);
 QEMU_WEAK void cpu_pause(qemu_cpu *cpu);
 QEMU_WEAK void cpu_resume(qemu_cpu *cpu);
 
+#define QEMU_INTERRUPT_EXIT_BLOCK 4
+QEMU_WEAK void cpu_interrupt(qemu_cpu *cpu, int interrupts);
+
+/* A core is a device as well. `handler` gets a pointer to what the pin was before. */
+QEMU_WEAK qemu_pin *qdev_get_gpio_in(qemu_cpu *device, int number);
+QEMU_WEAK void qemu_set_irq(qemu_pin *pin, int level);
+QEMU_WEAK void qemu_irq_intercept_in(qemu_pin **pins,
+                                     void (*handler)(void *opaque, int number, int level),
+                                     int count);
+
 QEMU_WEAK bool runstate_is_running(void);
 QEMU_WEAK void qemu_system_vmstop_request_prepare(void);
 QEMU_WEAK void qemu_system_vmstop_request(int run_state);
@@ -139,6 +150,14 @@ QEMU_WEAK void helper_yield(void *cpu_state);
 QEMU_WEAK int64_t icount_get_raw(void);
 QEMU_WEAK int64_t icount_to_ns(int64_t instructions);
 QEMU_WEAK void icount_update(qemu_cpu *cpu);
+
+/*
+ * A core stands before guest code, and executes up to `instructions` there, but none after the next
+ * timer; before that, it has been out of guest code, and what it executed is reckoned. As QEMU's loop
+ * does both, without its lock.
+ */
+QEMU_WEAK void icount_prepare_for_run(qemu_cpu *cpu, int64_t instructions);
+QEMU_WEAK void icount_process_data(qemu_cpu *cpu);
 
 /* GLib's GArray and GByteArray begin alike. */
 struct qemu_array {
@@ -171,5 +190,8 @@ QEMU_WEAK void qemu_set_fd_handler(int fd, void (*can_read)(void *), void (*can_
 QEMU_WEAK extern qemu_lock_func bql_mutex_lock_func;
 QEMU_WEAK extern qemu_wait_func qemu_cond_wait_func;
 QEMU_WEAK void qemu_mutex_unlock_impl(qemu_mutex *mutex, const char *file, int line);
+/* The same by QEMU's own way, which calls the hook. After it, and only then, QEMU knows who has it. */
+QEMU_WEAK void bql_lock_impl(const char *file, int line);
+QEMU_WEAK void bql_unlock(void);
 
 #endif

@@ -9,8 +9,11 @@
  * While n cores have work, each gets a n-th of the quantum, so all have had their turn within one.
  *
  * The end of a slice is dear: QEMU translates the block in which it lies anew, to end right there. A
- * core that alone has work therefore gets a long slice. What may wake another one, a timer or an
- * access to a device, makes QEMU come by here at once, and a new plan is made for both.
+ * core that alone has work therefore gets a long slice. An interrupt that wakes another one makes QEMU
+ * come by here at once, and a new plan is made for both.
+ *
+ * QEMU's own shares have ends as well: of the time until the next timer of a guest the core would run
+ * a half, then a half of the rest, and so on. It gets all of that time at once instead.
  */
 #include "slices.h"
 
@@ -21,6 +24,7 @@
 
 #define MAX_CORES 64
 #define NO_CORE (-1)
+#define PINS 4 /* IRQ, FIQ and their virtual ones: what wakes a core from WFI */
 
 /* The slice of a core that alone has work. QEMU's main loop waits for its turn as long. */
 #define ALONE_NS 1000000
@@ -41,9 +45,44 @@ static bool alone; /* no other core had work when the slice began, and none is h
 static bool frozen;
 static bool resumed; /* QEMU has let all cores go, and the slice is not over */
 
+/* A core with an errand, such as to flush its TLB, is looked at when QEMU has done that: very soon. */
+static bool another_woke(void)
+{
+    for (int i = 0; i < core_count; i++) {
+        if (i != running && cpu_work_list_empty(core[i]) && !cpu_thread_is_idle(core[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_pin(void *opaque, int number, int level)
+{
+    qemu_pin *const *pin = opaque;
+
+    (void)number;
+    qemu_set_irq(*pin, level);
+    if (alone && another_woke()) {
+        /* By a device's access, the last instruction of its block: what comes next is the boundary. */
+        cpu_exit(core[running]);
+        /* By a timer, between the last boundary and guest code: no core has time to execute any. */
+        armed = false;
+        arm_timer(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    }
+}
+
 static void find_cores(void)
 {
+    if (core_count != 0) {
+        return;
+    }
     while (core_count < MAX_CORES && (core[core_count] = qemu_get_cpu(core_count)) != NULL) {
+        qemu_pin *pins[PINS];
+
+        for (int i = 0; i < PINS; i++) {
+            pins[i] = qdev_get_gpio_in(core[core_count], i);
+        }
+        qemu_irq_intercept_in(pins, on_pin, PINS);
         core_count++;
     }
 }
@@ -68,11 +107,10 @@ static void hold_all_but(int picked)
     }
 }
 
-/* QEMU gives a core the time until the next timer, divided by the number of cores. */
-static void arm_slice(int64_t now_ns)
+static void arm_slice(void)
 {
     armed = true;
-    arm_timer(now_ns + (slice_end_ns - now_ns) * core_count);
+    arm_timer(slice_end_ns);
 }
 
 static void pick(int64_t now_ns)
@@ -117,20 +155,9 @@ static void pick(int64_t now_ns)
         slice_end_ns = now_ns + quantum_ns / ready;
         hold_all_but(next);
     }
-    arm_slice(now_ns);
+    arm_slice();
     /* QEMU may be half way round with the time that was left before: it has to reckon anew. */
     cpu_exit(core[next]);
-}
-
-/* A core with an errand, such as to flush its TLB, is looked at when QEMU has done that: very soon. */
-static bool another_woke(void)
-{
-    for (int i = 0; i < core_count; i++) {
-        if (i != running && cpu_work_list_empty(core[i]) && !cpu_thread_is_idle(core[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void slices_start(int64_t new_quantum_ns, void (*arm)(int64_t expire_ns))
@@ -144,16 +171,14 @@ void slices_tell(void (*on_turn)(int core))
     tell_turn = on_turn;
 }
 
-void slices_boundary(void)
+qemu_cpu *slices_boundary(void)
 {
     int64_t now_ns;
 
     if (frozen || !runstate_is_running()) {
-        return;
+        return NULL;
     }
-    if (core_count == 0) {
-        find_cores();
-    }
+    find_cores();
     if (resumed) {
         resumed = false;
         if (!alone) {
@@ -164,32 +189,21 @@ void slices_boundary(void)
     if (running == NO_CORE || yielded || now_ns >= slice_end_ns ||
         cpu_thread_is_idle(core[running]) || (alone && another_woke())) {
         pick(now_ns);
-    } else if (!alone || !armed) {
-        /* The end of a slice alone need not be exact: the next slice is the same core's. */
-        arm_slice(now_ns);
+    } else if (!armed) {
+        arm_slice();
     }
+    return running != NO_CORE && core_count > 1 ? core[running] : NULL;
+}
+
+void slices_entry(void)
+{
+    icount_process_data(current_cpu);
+    icount_prepare_for_run(current_cpu, INT64_MAX);
 }
 
 void slices_yield(void)
 {
     yielded = true;
-}
-
-void slices_device_access(void)
-{
-    /* Such an instruction is the last of its block, so this is the next instruction's boundary. */
-    if (alone && core_count > 1) {
-        cpu_exit(core[running]);
-    }
-}
-
-void slices_timers(void)
-{
-    /* As above: no core runs an instruction between the timers and the boundary. */
-    if (alone && core_count > 1) {
-        armed = false;
-        arm_timer(qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
-    }
 }
 
 void slices_save(struct slices_plan *plan)
@@ -213,6 +227,7 @@ bool slices_load(const struct slices_plan *plan)
     last = plan->last;
     yielded = plan->yielded != 0;
     alone = plan->alone != 0;
+    armed = false;
     resumed = running != NO_CORE;
     return true;
 }

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "qemu_api.h"
+
 /*
  * Decide on every slice from now on. `arm` is told the guest time at which QEMU has to come back at
  * the latest. Called in the vCPU thread, when all cores exist or before.
@@ -20,17 +22,17 @@ void slices_start(int64_t quantum_ns, void (*arm)(int64_t expire_ns));
  */
 void slices_tell(void (*on_turn)(int core));
 
-/* Between two pieces of guest code, in the vCPU thread with QEMU's lock held. */
-void slices_boundary(void);
+/*
+ * Between two pieces of guest code, in the vCPU thread with QEMU's lock held. Returns the core whose
+ * next entry into guest code `slices_entry` has to be told of; NULL if QEMU alone gets it right.
+ */
+qemu_cpu *slices_boundary(void);
+
+/* That core is about to enter guest code: it may run until the next timer. In the vCPU thread. */
+void slices_entry(void);
 
 /* The running core has nothing to do but to wait for another one (WFE, YIELD). */
 void slices_yield(void);
-
-/* A device's register is about to be accessed, in the vCPU thread: it may wake another core. */
-void slices_device_access(void);
-
-/* Timers are over and about to run, in the vCPU thread: they may wake another core. */
-void slices_timers(void);
 
 /* Where the plan stands, for a machine that is saved now and goes on elsewhere. */
 struct slices_plan {

@@ -12,13 +12,14 @@
 /* Where QEMU's two threads take its lock, by the file name that the hook is given. */
 #define VCPU_LOOP_FILE "accel/tcg/tcg-accel-ops-rr.c"
 #define MAIN_LOOP_FILE "util/main-loop.c"
-#define DEVICE_ACCESS_FILE "accel/tcg/cputlb.c"
+#define VCPU_ENTRY_FILE "accel/tcg/cpu-exec.c"
 
 static pthread_t vcpu_thread;
 static qemu_lock_func lock_original;
 static qemu_wait_func wait_original;
-static void (*boundary)(void);
-static void (*device_access)(void);
+static qemu_cpu *(*boundary)(void);
+static void (*entry)(void);
+static qemu_cpu *entering; /* whose entry has been asked for and has not come yet */
 static bool boundary_seen;
 
 /*
@@ -89,30 +90,56 @@ static void lock_in_main_loop(qemu_mutex *mutex, const char *file, int line)
     pthread_mutex_unlock(&turn);
 }
 
+/*
+ * A core that has an interrupt takes the lock before the first instruction, to handle it. This
+ * interrupt means no more than that QEMU has to look for the next block.
+ */
+static void ask_for_entry(qemu_cpu *core, qemu_mutex *mutex, const char *file, int line)
+{
+    entering = core;
+    /* The lock is QEMU's own affair again: what asks for interrupts makes sure that QEMU knows it. */
+    qemu_mutex_unlock_impl(mutex, file, line);
+    bql_lock_impl(__FILE__, __LINE__);
+    cpu_interrupt(core, QEMU_INTERRUPT_EXIT_BLOCK);
+    bql_unlock();
+    lock_original(mutex, file, line);
+}
+
+static void at_boundary(qemu_mutex *mutex, const char *file, int line)
+{
+    qemu_cpu *next = boundary();
+
+    /* Only now: the main loop must not take a core that waits for its slice for an idle one. */
+    if (wanted) {
+        qemu_mutex_unlock_impl(mutex, file, line);
+        give_turn();
+        lock_original(mutex, file, line);
+        next = boundary();
+    }
+    if (next != NULL && next != entering) {
+        ask_for_entry(next, mutex, file, line);
+    }
+}
+
 static void on_lock(qemu_mutex *mutex, const char *file, int line)
 {
     static const char *vcpu_loop;
     static const char *main_loop;
-    static const char *memory;
+    static const char *vcpu_entry;
 
     if (turns_in_vcpu_thread()) {
-        if (!is_file(file, VCPU_LOOP_FILE, &vcpu_loop)) {
-            lock_original(mutex, file, line); /* in the middle of guest code */
-            if (is_file(file, DEVICE_ACCESS_FILE, &memory)) {
-                device_access();
-            }
+        if (is_file(file, VCPU_LOOP_FILE, &vcpu_loop)) {
+            lock_original(mutex, file, line);
+            boundary_seen = true;
+            at_boundary(mutex, file, line);
             return;
         }
-        lock_original(mutex, file, line);
-        boundary_seen = true;
-        boundary();
-        /* Only now: the main loop must not take a core that waits for its slice for an idle one. */
-        if (wanted) {
-            qemu_mutex_unlock_impl(mutex, file, line);
-            give_turn();
-            lock_original(mutex, file, line);
-            boundary();
+        if (entering != NULL && entering == current_cpu &&
+            is_file(file, VCPU_ENTRY_FILE, &vcpu_entry)) {
+            entering = NULL;
+            entry();
         }
+        lock_original(mutex, file, line); /* in the middle of guest code */
     } else if (is_file(file, MAIN_LOOP_FILE, &main_loop)) {
         lock_in_main_loop(mutex, file, line);
     } else {
@@ -131,11 +158,11 @@ static void on_wait(qemu_cond *cond, qemu_mutex *mutex, const char *file, int li
     set_away(true);
 }
 
-void turns_start(void (*on_boundary)(void), void (*on_device_access)(void))
+void turns_start(qemu_cpu *(*on_boundary)(void), void (*on_entry)(void))
 {
     vcpu_thread = pthread_self();
     boundary = on_boundary;
-    device_access = on_device_access;
+    entry = on_entry;
     lock_original = __atomic_load_n(&bql_mutex_lock_func, __ATOMIC_SEQ_CST);
     wait_original = __atomic_load_n(&qemu_cond_wait_func, __ATOMIC_SEQ_CST);
     __atomic_store_n(&qemu_cond_wait_func, on_wait, __ATOMIC_SEQ_CST);

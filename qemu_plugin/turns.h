@@ -12,12 +12,15 @@
 
 #include <stdbool.h>
 
+#include "qemu_api.h"
+
 /*
  * Take over QEMU's lock hooks. `on_boundary` is then called in the vCPU thread whenever it comes
- * back from guest code, before it goes into it, and with QEMU's lock held; `on_device_access` in the
- * middle of guest code, right before the guest's access takes place. Called in the vCPU thread.
+ * back from guest code, before it goes into it, and with QEMU's lock held. If it returns a core,
+ * `on_entry` is called once that core is about to go into guest code: QEMU has reckoned how long it
+ * runs, and the lock is not held. Called in the vCPU thread.
  */
-void turns_start(void (*on_boundary)(void), void (*on_device_access)(void));
+void turns_start(qemu_cpu *(*on_boundary)(void), void (*on_entry)(void));
 
 /* Has the vCPU thread come by? If not, this QEMU is built differently from what is known. */
 bool turns_boundary_seen(void);

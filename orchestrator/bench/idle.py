@@ -38,7 +38,7 @@ _RUNS: Final = 4
 _MOST: Final = 1.03
 _SAME_WORK: Final = 0.001
 """The share of the guest time by which runs may differ: one core waits for the other at the end."""
-_SAME_TIME: Final = 0.01
+_SAME_TIME: Final = 0.02
 """The same where the host has to see that it is over; all guests then wait for something."""
 _START_S: Final = 30.0
 _RUN_S: Final = 120.0
@@ -46,7 +46,7 @@ _QUANTUM: Final = "20us"
 """The one of a config that names none."""
 _ROUNDS: Final = 2_500_000
 _WORD_BYTES: Final = 4
-_POLL_S: Final = 0.002
+_POLL_S: Final = 0.0005
 _READY: Final = b"orchestrate: ready"
 _STAMP: Final = re.compile(rb"^\[ *([0-9]+)\.([0-9]{6})\] ", re.MULTILINE)
 _LINUX: Final = """

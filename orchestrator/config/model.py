@@ -41,7 +41,7 @@ class ClockConfig:
     Attributes:
         mode: "deterministic": by instructions, the same in every run; "realtime": by the host.
         shift: One instruction takes 2**shift ns of guest time (deterministic only).
-        quantum_ns: Longest time one core runs before the next gets its turn (deterministic only).
+        quantum_ns: In this time each core that has work gets its share (deterministic only).
         epoch: What the guests' real-time clock shows at power-on, in UTC.
     """
 

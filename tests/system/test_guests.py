@@ -143,6 +143,67 @@ main:
     + REST.format(text=r"guest: ready\n")
 )
 EXPECTED = "guest: DDDUUUDP\nguest: ready\n"
+# One vCPU interrupts the other, which waits for that, and goes on without touching a device. A tick of
+# the counter is 16 ns, and a core that alone has work runs for a millisecond.
+INTERRUPTING = (
+    PRINT
+    + """
+main:
+    ldr r4, =0x08000000
+    mov r0, #1
+    str r0, [r4]                @ GICD_CTLR
+    ldr r0, =0x84000003         @ CPU_ON
+    mov r1, #1
+    ldr r2, =second
+    hvc #0
+    ldr r5, =waiting
+1:  ldr r0, [r5]
+    cmp r0, #0
+    beq 1b
+    mov r0, #4096
+1:  subs r0, r0, #1
+    bne 1b
+    isb
+    mrrc p15, 1, r6, r7, c14    @ CNTVCT
+    mov r0, #0x20000
+    str r0, [r4, #0xf00]        @ GICD_SGIR: number 0, to the other one
+1:  ldr r0, [r5, #4]
+    cmp r0, #0
+    beq 1b
+    sub r6, r0, r6
+    ldr r7, =20000 / 16
+    cmp r6, r7
+    bhi late
+    say "guest: woken within 20 us\\n"
+    b rest
+late:
+    say "guest: woken late\\n"
+rest:
+"""
+    + REST.format(text=r"guest: ready\n")
+    + """
+    .ltorg
+second:
+    ldr r4, =0x08000000
+    mov r0, #1
+    str r0, [r4, #0x100]        @ GICD_ISENABLER0
+    ldr r4, =0x08010000
+    str r0, [r4]                @ GICC_CTLR
+    mov r0, #0xff
+    str r0, [r4, #4]            @ GICC_PMR
+    ldr r5, =waiting
+    mov r0, #1
+    str r0, [r5]
+    wfi
+    isb
+    mrrc p15, 1, r0, r1, c14
+    str r0, [r5, #4]
+1:  b 1b
+    .ltorg
+    .bss
+waiting: .space 8
+"""
+)
 # No vectors: the exception leads to where nothing is, and that again.
 STRAYS = PRINT + 'main:\n    say "guest: lost\\n"\n    mov r0, #0\n    ldr r0, [r0]\n    b .\n'
 
@@ -200,6 +261,13 @@ def test_four_vms_at_once(tmp_path: Path) -> None:
     assert "rtos: ready" in logs["rtos"]
     assert logs["mapped"] == "guest: MMU on\nguest: ready\n"
     assert logs["rogue"] == EXPECTED
+
+
+def test_a_core_that_is_woken_runs_at_once(tmp_path: Path) -> None:
+    """Not when the one that woke it has come to the end of its slice."""
+    config = vm("guest", guest(tmp_path, INTERRUPTING, 0x4000_8000))
+    config = "[machine]\ncores = 2\n" + config.replace("pin = [1]", "pin = [0, 1]")
+    assert boot(tmp_path, config)["guest"] == "guest: woken within 20 us\nguest: ready\n"
 
 
 @pytest.mark.parametrize("hypervisor", ["builtin", "none"])
