@@ -230,6 +230,8 @@ class RunDir:
             try:
                 # "r:" takes it as it is: what is packed could unpack to any size.
                 with tarfile.open(archive, "r:") as tar:
+                    if any(member.issparse() for member in tar):
+                        raise StorageError(f"{target}: the guest's results have holes")
                     tar.extractall(target, filter="data")
             except (tarfile.TarError, ValueError, OverflowError) as error:
                 raise StorageError(f"{target}: the guest's results are damaged: {error}") from error

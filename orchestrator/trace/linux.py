@@ -255,10 +255,11 @@ def _fit(folder: Path, formats: tuple[EventFormat, ...]) -> tuple[ClockFit, int]
     """The fit, and the trace clock at its first piece of evidence."""
     clock = re.search(r"\[(\w+)\]", (folder / "trace_clock").read_text())
     calls = {each.name: each for each in formats if each.system == "raw_syscalls"}
-    if clock is None or "sys_enter" not in calls:
+    told = (folder / "clock" / "brackets").read_text().split("\n")
+    if clock is None or "sys_enter" not in calls or not any(told):
         raise GuestError(f"{folder}: the trace clock and the evidence for it are not there")
     pages, events = read_rings(folder / "clock")
-    brackets = np.loadtxt(folder / "clock" / "brackets", dtype=np.uint64, ndmin=2)
+    brackets = np.loadtxt(told, dtype=np.uint64, ndmin=2)
     rows: list[NDArray[np.uint64]] = []
     for cpu, ring in events.items():
         mine = brackets[brackets[:, 0] == cpu]

@@ -292,6 +292,8 @@ class _Ring:
         data = [word(va, self._data) for va in pages]
         if any(va == 0 or va % PAGE_BYTES for va in data):
             raise LookupError(f"the list of pages breaks off; one of CPU {cpu} has no data")
+        if len(set(data)) != len(data):
+            raise LookupError(f"two pages of CPU {cpu} have the same data")
         offsets = np.array([linear(va) for va in data], np.int64)
         size = self._memory.ram.view("<u4")[offsets // 4 + 2] & np.uint32(COMMIT_MASK)
         if (size > DATA_BYTES).any():

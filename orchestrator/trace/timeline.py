@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.errors import GuestError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
@@ -60,12 +62,12 @@ class EventFormat:
         """The field of that name.
 
         Raises:
-            KeyError: There is none.
+            GuestError: There is none: the guest's kernel is none that is known.
         """
         for each in self.fields:
             if each.name == name:
                 return each
-        raise KeyError(f"{self.system}:{self.name} has no field {name!r}")
+        raise GuestError(f"the kernel's event {self.system}:{self.name} has no field {name!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,7 @@ class Timeline:
                 without the NULs at their end, a dynamic field its `__data_loc` words.
 
         Raises:
-            KeyError: The format has no such field.
+            GuestError: The format has no such field.
         """
         where = self.formats[int(self.event[rows[0]])].field(name)
         at = self.offset[rows].astype(np.intp) + where.offset

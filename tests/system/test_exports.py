@@ -6,9 +6,10 @@ What the others are held against is what trace-cmd prints of the run's trace.dat
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,10 @@ import browsing
 import pyarrow.parquet as pq
 import pytest
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as schema
+
+from orchestrator import export
+from orchestrator.errors import OrchestrateError
+from orchestrator.trace.run import merge_run
 
 pytestmark = pytest.mark.system
 
@@ -174,6 +179,32 @@ def test_perfetto_has_the_same_switches_and_runs(run: Path, switches: list[Switc
             shown = list(zip(times, times, strict=True))
             # What ran before the first switch and after the last one is not in `runs`.
             assert [each for each in shown if each in runs] == runs
+
+
+def test_a_damaged_run_is_a_trace_or_an_error(run: Path, tmp_path: Path) -> None:
+    """Whatever is in the files that a guest has made: nothing else is raised."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("ctf", "trace.*", "report.html"))
+    made = [*(copy / "results/trace").rglob("*"), *(copy / "trace/ftrace").iterdir()]
+    files = [each for each in made if each.is_file() and each.parent.name != "formats"]
+    files += (copy / "results/trace/formats").glob("*.sched_switch")
+    ends = Counter[bool]()
+    for path in sorted(files):
+        whole = path.read_bytes()
+        for damaged in (
+            *(b"", whole[: len(whole) // 2], b"\xff" * len(whole), whole[::-1]),
+            whole.replace(b"_pid", b"_dip"),
+        ):
+            path.write_bytes(damaged)
+            try:
+                timeline = merge_run(copy)
+                for each in ("text", "trace.dat"):
+                    export.write(timeline, each, tmp_path / "out")
+                ends[True] += 1
+            except OrchestrateError:
+                ends[False] += 1
+        path.write_bytes(whole)
+    assert min(ends.values()) > 10, ends
 
 
 def document_of(page: Path) -> dict[str, Any]:

@@ -171,6 +171,18 @@ def test_packed_results_are_refused(tmp_path: Path) -> None:
         run.unpack_results(tmp_path / "a.tar.gz")
 
 
+def test_results_with_holes_are_refused(tmp_path: Path) -> None:
+    """A few bytes that say they are a terabyte; made by GNU tar."""
+    run = RunDir.create(tmp_path / "run", CONFIG)
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(1 << 40)
+    command = ("tar", "--sparse", "-cf", "a.tar", "file")
+    subprocess.run(command, cwd=tmp_path, check=True)
+    with pytest.raises(StorageError, match="have holes"):
+        run.unpack_results(tmp_path / "a.tar")
+    assert not list(run.path.glob("results/*"))
+
+
 def test_a_time_that_no_clock_has_is_an_error(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path / "run", CONFIG)
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:

@@ -107,3 +107,13 @@ def test_a_ring_without_a_head_is_told() -> None:
     image[STRUCTURES + 64 * 3] &= 0xFC
     with pytest.raises(LookupError, match="marked as its head"):
         pages_of(memory(image.tobytes()))
+
+
+def test_pages_that_share_their_data_are_told() -> None:
+    """Else a guest could have as much written as it likes."""
+    kernel = ring([5, 10, 20, 30], head=1, commit=3)
+    image = kernel.ram.copy()
+    of_second, of_third = (STRUCTURES + 64 * number + 4 * 6 for number in (2, 3))
+    image[of_third : of_third + 4] = image[of_second : of_second + 4]
+    with pytest.raises(LookupError, match="two pages of CPU 0 have the same data"):
+        pages_of(memory(image.tobytes()))
