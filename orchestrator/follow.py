@@ -20,7 +20,7 @@ from orchestrator.machine.ram import GuestRam
 from orchestrator.probe.guest import View
 from orchestrator.pull import kernel_memory
 from orchestrator.trace.memory import ring_pages
-from orchestrator.trace.pages import COMMIT_MASK, PAGE_BYTES
+from orchestrator.trace.pages import COMMIT_MASK, PAGE_BYTES, PAGE_HEADER_BYTES
 
 OnPages = Callable[[int, NDArray[np.uint8], NDArray[np.int64]], None]
 """Gets Linux's CPU, whole pages of which there is something new, and in each how many bytes of data
@@ -95,10 +95,14 @@ class PageFollower:
         copies, old = [], []
         for number in (offsets // PAGE_BYTES).tolist():
             page = pages[number]
+            # Its head first: the guest writes events before it counts them in, so what is counted
+            # there is in the copy, however that is made.
+            head = page[:PAGE_HEADER_BYTES].copy()
             copy = page.copy()
+            copy[:PAGE_HEADER_BYTES] = head
             # A page that is used again gets its new time and an empty commit before its events.
             time, commit = _head(copy)
-            if _head(page.copy())[0] != time:
+            if _head(page)[0] != time:
                 continue
             before = self._known.get((number, time), 0)
             if commit > before:
