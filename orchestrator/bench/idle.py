@@ -368,5 +368,6 @@ def idle_plugin() -> list[Figure]:
             name="  the first half, in which Linux boots: slices end in new code",
             value=dual.half_ratio(Carries.LOADED),
             unit="x",
+            most=_MOST,
         ),
     ]
