@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a run traces: probes placed at one instant, streams drained, counts at the end.
 
-The session makes an `Observer`, the supervisor tells it when the machine stands still. Which probe
-can be where is `orchestrator.probe`'s, how a ring is drained `machine.rings`'; what a second process
-may ask is `orchestrator.service`'s.
+The session makes an `Observer`, the supervisor tells it when the machine stands still. What it stands
+still for is `machine.stops`' to find out; which probe can be where is `orchestrator.probe`'s, how a
+ring is drained `machine.rings`'; what a second process may ask is `orchestrator.service`'s.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from orchestrator.machine.marks import Marks
 from orchestrator.machine.process import QemuMachine
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
+from orchestrator.machine.stops import Stops
 from orchestrator.options import BootOptions, Reporter
 from orchestrator.probe.arm import Probes
 from orchestrator.probe.ending import Call, JobEnd, job_end
@@ -50,8 +51,6 @@ _OWN_EVENTS: Final = sum(
     1 << kind for kind in (Kind.VM_ENTRY, Kind.VM_EXIT, Kind.VCPU_SWITCH, Kind.VIRQ)
 )
 _EVENTS_OFFSET: Final = dict(CONTROL.fields or {})["events"][1]
-_QUIET_TRIES: Final = 100
-_QUIET_PAUSE_S: Final = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,15 +105,12 @@ class Observer:
         self._paths = paths
         self._machine = machine
         self._options = options
-        self._stop_ns = options.for_ns
         self._start_pa = start_pa
         self._reporter = reporter
         self.guests = {
             vm.name: Guest(vm.config, index=index, image=images[vm.name])
             for index, vm in enumerate(layout.vms)
         }
-        self._lock = asyncio.Lock()
-        self._own_stops = 0
         self._start: StartPoint | None = None
         self._start_is_sync = False
         self._job_end: JobEnd | None = None
@@ -129,6 +125,7 @@ class Observer:
         self._reader: RingReader
         self._channel: PluginChannel
         self._ledger: Ledger
+        self._stops: Stops
         self.probes: Probes
 
     @property
@@ -171,6 +168,13 @@ class Observer:
             hypervisor=own_hypervisor,
         )
         self._ledger = Ledger(self.probes, self.guests)
+        self._stops = Stops(
+            self._machine,
+            self._channel,
+            end_ns=self._options.for_ns,
+            busy_cores=self.probes.busy_cores,
+            at_point=self._at_a_point,
+        )
         await self._set_stops()
         service = Service(
             self.probes, self.guests, self._ledger, still=self.still, changed=self._write_ledger
@@ -180,7 +184,7 @@ class Observer:
         self._open.push_async_callback(control.close)
         self._attached = True
         if self._stands_at(self._start) or self._stands_at(self._job_end):
-            await self._at_a_stop()
+            await self._stops.loaded()
 
     async def _set_stops(self) -> None:
         """Has the machine stop where records begin, where the job's end is looked for, at marks."""
@@ -216,7 +220,7 @@ class Observer:
         )
 
     async def stopped(self) -> bool:
-        """The machine has stopped by itself.
+        """QEMU has told of a stop, perhaps of one that is over.
 
         Returns:
             Whether that was ours; it then runs again, or the one who stopped it goes on.
@@ -224,25 +228,16 @@ class Observer:
         Raises:
             OrchestrateError: The probes cannot be placed.
         """
-        if self._closing is not None:
-            return True
-        if self._finishing is not None:
-            await self._after_the_records()
-            return True
-        if await self._at_the_end():
-            return False
-        if self._own_stops:
-            self._own_stops -= 1
-            return True
-        if self._start is None and self._job_end is None and self._marks is None:
-            return False
-        async with self._lock:
-            await self._at_a_stop()
-            await self._machine.cont()
-        return True
+        return self._closing is not None or await self._stops.told()
 
-    async def _at_a_stop(self) -> None:
-        """The machine stands at the start point, in a call of sync(), or at a mark."""
+    async def _at_a_point(self) -> bool:
+        """The machine stands at the start point, in a call of sync(), or at a mark.
+
+        Returns:
+            Whether it goes on.
+        """
+        if self._finishing is not None:
+            return await self._after_the_records()
         stacks = () if self._job_end is None else await self._job_end.stacks()
         start = None
         if self._start is not None and (not stacks or self._start_is_sync):
@@ -258,23 +253,21 @@ class Observer:
                 self._job_has_ended = True
                 await self._end_records()
             await self._job_end.wait()
+        return True
 
-    async def _after_the_records(self) -> None:
+    async def _after_the_records(self) -> bool:
         """Has the machine go on until the host has all of the job's output, and not any further.
 
         So the consoles end at an instant of the guest, too.
         """
-        if self._job_end is None or not self._job_has_ended:
-            return
+        if self._job_end is None:
+            return True
         stacks = await self._job_end.stacks()
-        if not stacks:
-            await self._machine.cont()
-        elif Call.TOLD not in [self._job_end.call(stack) for stack in stacks]:
+        if Call.TOLD in [self._job_end.call(stack) for stack in stacks]:
+            return False
+        if stacks:
             await self._job_end.wait()
-            await self._machine.cont()
-
-    async def _at_the_end(self) -> bool:
-        return self._stop_ns is not None and (await self._channel.time()).ns >= self._stop_ns
+        return True
 
     async def _arm(self) -> None:
         if not self._records:
@@ -318,31 +311,16 @@ class Observer:
             UsageError: The probes of the config are not placed yet, or the run is at its end.
             MachineError: QEMU is gone.
         """
-        async with self._lock:
-            if self._finishing is not None:
-                raise UsageError("the run is at its end")
-            if self._start is not None:
-                raise UsageError(
-                    f"{self._start.text} was not executed yet, where records begin; try again later"
-                )
-            await self._stop_quietly()
-            try:
-                yield
-            finally:
-                if not await self._at_the_end():
-                    await self._machine.cont()
+        async with self._stops.still(self._check_records):
+            yield
 
-    async def _stop_quietly(self) -> None:
-        """Stops where no trap is half done, so that both observers have counted the same."""
-        for _ in range(_QUIET_TRIES):
-            self._own_stops += 1
-            await self._machine.stop()
-            if not await self.probes.busy_cores() or await self._at_the_end():
-                return
-            await self._machine.cont()
-            await asyncio.sleep(_QUIET_PAUSE_S)
-        self._own_stops += 1
-        await self._machine.stop()
+    def _check_records(self) -> None:
+        if self._finishing is not None:
+            raise UsageError("the run is at its end")
+        if self._start is not None:
+            raise UsageError(
+                f"{self._start.text} was not executed yet, where records begin; try again later"
+            )
 
     async def finish(self) -> None:
         """Ends the observation: counts, the guests' own bytes, complete streams. Safe to repeat.
@@ -358,7 +336,10 @@ class Observer:
 
     async def _close(self) -> None:
         try:
-            await self._end_records()
+            # Who has the machine stand still, for another process, finishes first: else it would
+            # let it go on while the last counts are taken.
+            async with self._stops.alone() if self._attached else contextlib.nullcontext():
+                await self._end_records()
         finally:
             await self._open.aclose()
 

@@ -154,6 +154,14 @@ class QemuMachine:
         await self._execute("stop")
         self.state = MachineState.PAUSED
 
+    async def runs(self) -> bool:
+        """Whether the guests run at this instant; `state` is what was asked for last.
+
+        Raises:
+            MachineError: QEMU ended.
+        """
+        return bool((await self._execute("query-status"))["running"])
+
     async def save_state(self, path: Path) -> None:
         """Writes the whole state of the stopped machine to a file. It can go on afterwards.
 
