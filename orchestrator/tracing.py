@@ -104,7 +104,7 @@ def trace(
         boot = session.boot(config, options, reporter)
     except (GuestError, MachineError, PhaseTimeout):  # not what the user has stopped
         if (run_dir / STREAMS_FOLDER / PAGES_FOLDER).is_dir():
-            _write_rescued(config, run_dir, reporter, formats)
+            _write_rescued(config, run_dir, reporter, formats, saved_start=options.saved_start)
         raise
     reporter.phase("merge")
     timeline = merge_run(run_dir)
@@ -144,11 +144,21 @@ def _write(timeline: Timeline, run_dir: Path, formats: Sequence[str]) -> dict[st
 
 
 def _write_rescued(
-    config: Config, run_dir: Path, reporter: Reporter, formats: Sequence[str]
+    config: Config,
+    run_dir: Path,
+    reporter: Reporter,
+    formats: Sequence[str],
+    *,
+    saved_start: bool,
 ) -> None:
     """Makes what can be made of a run whose Linux died; its end is told by who called."""
     reporter.note("booting once more, for the kernel's event formats")
-    options = BootOptions(out=run_dir / REFERENCE_FOLDER, command=("true",), ftrace=True)
+    options = BootOptions(
+        out=run_dir / REFERENCE_FOLDER,
+        command=("true",),
+        ftrace=True,
+        saved_start=saved_start,
+    )
     try:
         # The same boot up to the first instruction of a command, so the clock is the same, too.
         session.boot(dataclasses.replace(config, probes=()), options, reporter)

@@ -10,10 +10,11 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from orchestrator.errors import UsageError
 from orchestrator.units import parse_duration_ns
 
 if TYPE_CHECKING:
-    from orchestrator.config import ProbeConfig
+    from orchestrator.config import Config, ProbeConfig
 
 Run = Callable[[argparse.Namespace], int]
 # argparse has no public name for it, and at run time it is no generic class.
@@ -52,6 +53,25 @@ def add_probes(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="a probe such as 'rtos:OSTaskSwHook'; more in docs/probes.md; may be given again",
     )
+
+
+def add_saved_start(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that leaves out the boot, into ``args.saved_start``."""
+    parser.add_argument(
+        "--saved-start",
+        action="store_true",
+        help="go on from the saved state of the booted system, made once; the results are the same",
+    )
+
+
+def check_saved_start(args: argparse.Namespace, config: "Config") -> None:
+    """Whether a saved start, if one is asked for, can be.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if args.saved_start and config.clock.mode != "deterministic":
+        raise UsageError('--saved-start needs clock.mode = "deterministic"')
 
 
 def guest_time(text: str) -> int:

@@ -6,7 +6,15 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands import Commands, add_command, add_probes, guest_time, host_seconds
+from orchestrator.commands import (
+    Commands,
+    add_command,
+    add_probes,
+    add_saved_start,
+    check_saved_start,
+    guest_time,
+    host_seconds,
+)
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,11 +45,7 @@ def add(commands: Commands) -> None:
         metavar="TIME",
         help="stop at exactly this guest time, such as 5s",
     )
-    boot.add_argument(
-        "--saved-start",
-        action="store_true",
-        help="go on from the saved state of the booted system, made once; the results are the same",
-    )
+    add_saved_start(boot)
     boot.add_argument("--dry-run", action="store_true", help="only print QEMU's command line")
     boot.add_argument("--json", action="store_true", help="print one JSON object at the end")
     boot.add_argument(
@@ -67,6 +71,7 @@ def _boot(args: argparse.Namespace) -> int:
     options = _boot_options(args)
     loaded = config.load(args.config)
     _check_command(options, loaded)
+    check_saved_start(args, loaded)
     if options.json:
         collector = terminal.JsonReporter()
         result = session.boot(loaded, options, collector)
@@ -117,5 +122,3 @@ def _check_command(options: "BootOptions", config: "Config") -> None:
         raise UsageError(
             '--for stops at an exact guest time; that needs clock.mode = "deterministic"'
         )
-    if options.saved_start and config.clock.mode != "deterministic":
-        raise UsageError('--saved-start needs clock.mode = "deterministic"')

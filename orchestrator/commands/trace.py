@@ -6,7 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from orchestrator.commands import Commands, add_command, add_probes, host_seconds
+from orchestrator.commands import (
+    Commands,
+    add_command,
+    add_probes,
+    add_saved_start,
+    check_saved_start,
+    host_seconds,
+)
 from orchestrator.errors import UsageError
 
 
@@ -29,6 +36,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="the run directory")
     add_probes(parser)
+    add_saved_start(parser)
     parser.add_argument(
         "-f",
         "--format",
@@ -67,8 +75,10 @@ def _trace(args: argparse.Namespace) -> int:
             f"{loaded.path.name} has no Linux VM whose command would end the run; use orchestrate "
             "boot --for with --probe, and orchestrate export"
         )
+    check_saved_start(args, loaded)
     options = BootOptions(
         out=args.out,
+        saved_start=args.saved_start,
         command=command,
         probes=tuple(args.probes),
         timeouts=TimeoutOverrides(command_s=args.timeout_command),

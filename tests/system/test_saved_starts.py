@@ -2,6 +2,7 @@
 """Runs from a saved start beside whole runs: the same in every byte that a guest or a user sees."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -52,9 +53,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             shutil.rmtree(start, ignore_errors=True)
 
 
-def boot(config: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def boot(
+    config: Path, out: Path, *options: str, command: str = "boot"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, "-m", "orchestrator.cli", "boot", "-c", config, "--out", out, *options),
+        (sys.executable, "-m", "orchestrator.cli", command, "-c", config, "--out", out, *options),
         capture_output=True,
         text=True,
         timeout=HOST_LIMIT_S,
@@ -100,6 +103,18 @@ def test_a_run_from_a_saved_start_is_the_whole_run(config: Path) -> None:
     # The RTOS goes on until QEMU is told to stop, which the host does when the job has ended.
     for name in ("first", "second"):
         assert set(differences(config.parent / "whole", config.parent / name)) <= {"rtos.log"}
+
+
+def test_a_trace_from_a_saved_start_is_the_whole_runs(config: Path) -> None:
+    """Linux's own events, its clock, the RTOS's tasks and the hypervisor's events, to the byte."""
+    job = ("--format", "text,trace.dat", "--", "sh", "-c", "context1 20; sleep 0.05")
+    for name, options in (("whole trace", ()), ("trace", ("--saved-start",))):
+        end = boot(config, config.parent / name, *options, *job, command="trace")
+        assert end.returncode == 0, end.stderr
+        assert ("boots once" in end.stderr) == bool(options)
+    events = (config.parent / "trace/trace.txt").read_text()
+    assert {"context1", "RTOS-Task2", "vm_entry"} <= set(re.findall(r"[\w-]+\w", events))
+    assert set(differences(config.parent / "whole trace", config.parent / "trace")) <= {"rtos.log"}
 
 
 def test_probes_can_be_placed_later_than_the_start_is_saved(config: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from orchestrator import cli
 
 LINUX = '[vm.linux]\ntype = "linux"\nram = "128M"\npin = [0]\n'
+REALTIME = f'[clock]\nmode = "realtime"\n{LINUX}'
 RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
 
 
@@ -18,6 +19,7 @@ RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
         (RTOS, ("--", "true"), "has no Linux VM that could run the command"),
         (LINUX, ("--format", "pdf"), "there is no format 'pdf'"),
         (LINUX, ("--live", "--json"), "choose one of them"),
+        (REALTIME, ("--saved-start",), '--saved-start needs clock.mode = "deterministic"'),
     ],
 )
 def test_wrong_usage_is_told(
