@@ -9,6 +9,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
+_LONGEST_NS: Final = 4_000_000_000_000_000_000
+"""QEMU holds times in 63 bits; the plugin takes as much."""
 _NS: Final = {
     "ns": 1,
     "us": 1_000,
@@ -52,9 +54,12 @@ def parse_duration_ns(text: str) -> int:
         Nanoseconds, zero or more.
 
     Raises:
-        ValueError: Not a number with a known unit, or finer than a nanosecond.
+        ValueError: Not a number with a known unit, finer than a nanosecond, or over a century.
     """
-    return _scale(text.replace("µ", "u"), _NS, what="duration", example="20us or 5s")
+    time_ns = _scale(text.replace("µ", "u"), _NS, what="duration", example="20us or 5s")
+    if time_ns > _LONGEST_NS:
+        raise ValueError(f'"{text}" is too long; at most {_LONGEST_NS // _NS["h"]}h')
+    return time_ns
 
 
 def parse_size_bytes(text: str) -> int:

@@ -55,6 +55,18 @@ def add_probes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_probes(args: argparse.Namespace, config: "Config") -> None:
+    """Whether the VMs of the probes of the command line are those of the config.
+
+    Raises:
+        UsageError: There is no such VM.
+    """
+    names = [vm.name for vm in config.vms]
+    for each in args.probes:
+        if each.vm not in names:
+            raise UsageError(f"--probe: there is no VM {each.vm!r}; there are {', '.join(names)}")
+
+
 def add_saved_start(parser: argparse.ArgumentParser) -> None:
     """Adds the option that leaves out the boot, into ``args.saved_start``."""
     parser.add_argument(

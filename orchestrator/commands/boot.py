@@ -11,6 +11,7 @@ from orchestrator.commands import (
     add_command,
     add_probes,
     add_saved_start,
+    check_probes,
     check_saved_start,
     guest_time,
     host_seconds,
@@ -71,6 +72,7 @@ def _boot(args: argparse.Namespace) -> int:
     options = _boot_options(args)
     loaded = config.load(args.config)
     _check_command(options, loaded)
+    check_probes(args, loaded)
     check_saved_start(args, loaded)
     if options.json:
         collector = terminal.JsonReporter()
@@ -114,10 +116,6 @@ def _boot_options(args: argparse.Namespace) -> "BootOptions":
 def _check_command(options: "BootOptions", config: "Config") -> None:
     if options.command is not None and not config.linux_vms:
         raise UsageError(f"{config.path.name} has no Linux VM that could run the command")
-    names = [vm.name for vm in config.vms]
-    for each in options.probes:
-        if each.vm not in names:
-            raise UsageError(f"--probe: there is no VM {each.vm!r}; there are {', '.join(names)}")
     if options.for_ns is not None and config.clock.mode != "deterministic":
         raise UsageError(
             '--for stops at an exact guest time; that needs clock.mode = "deterministic"'

@@ -46,7 +46,8 @@ def add(commands: Commands) -> None:
 
 
 def _running(parser: argparse.ArgumentParser, *, or_config: bool = False) -> None:
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--run",
         dest="run_dir",
         type=Path,
@@ -54,7 +55,7 @@ def _running(parser: argparse.ArgumentParser, *, or_config: bool = False) -> Non
         help="run directory of the system; needed when several run, or after --out",
     )
     if or_config:
-        parser.add_argument(
+        where.add_argument(
             *("-c", "--config"),
             type=Path,
             metavar="FILE",

@@ -11,6 +11,7 @@ from orchestrator.commands import (
     add_command,
     add_probes,
     add_saved_start,
+    check_probes,
     check_saved_start,
     host_seconds,
 )
@@ -62,7 +63,7 @@ def _trace(args: argparse.Namespace) -> int:
 
     if args.live and args.json:
         raise UsageError("--live prints lines and --json one object; choose one of them")
-    formats = args.formats.split(",") if args.formats else list(export.available())
+    formats = list(export.available()) if args.formats is None else args.formats.split(",")
     for name in formats:
         if name not in export.FORMATS:
             raise UsageError(f"there is no format {name!r}; there are {', '.join(export.FORMATS)}")
@@ -75,6 +76,7 @@ def _trace(args: argparse.Namespace) -> int:
             f"{loaded.path.name} has no Linux VM whose command would end the run; use orchestrate "
             "boot --for with --probe, and orchestrate export"
         )
+    check_probes(args, loaded)
     check_saved_start(args, loaded)
     options = BootOptions(
         out=args.out,

@@ -92,6 +92,30 @@ def root() -> Path:
     return top
 
 
+def _run(*command: str) -> tuple[int, str]:
+    """Runs a make. If this process is interrupted make ends first, and so do its compilers.
+
+    Returns:
+        Exit code, and all that was said.
+    """
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A make that runs this one (make test) must not pass its options on.
+        env={k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS"}},
+    ) as process:
+        try:
+            told, _ = process.communicate()
+        except BaseException:
+            # It takes away what is half made, and says so: killed or unheard, it would leave it.
+            process.terminate()
+            process.communicate()
+            raise
+    return process.returncode, told
+
+
 def build(name: str) -> Path:
     """Builds one of `PARTS` where that is needed. Processes that build at once take turns.
 
@@ -113,19 +137,11 @@ def build(name: str) -> Path:
         output.mkdir(parents=True, exist_ok=True)
         with (output / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            result = subprocess.run(
-                [
-                    *("make", "-C", str(source), f"O={output}"),
-                    *(f"CROSS_COMPILE={CROSS_COMPILE}", *part.variables),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                # A make that runs this one (make test) must not pass its options on.
-                env={k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS"}},
+            code, told = _run(
+                *("make", "-C", str(source), f"O={output}"),
+                *(f"CROSS_COMPILE={CROSS_COMPILE}", *part.variables),
             )
-    if result.returncode:
-        lines = result.stdout.strip().splitlines()
+    if code:
+        lines = told.strip().splitlines()
         raise MachineError(f"{part.directory} does not compile (make failed)", details=lines[-20:])
     return output / part.artefact

@@ -185,7 +185,10 @@ def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
             if path.name.startswith(f"cpu{cpu}."):
                 with path.open("rb") as file:
                     size += file.readinto(pages[at + size :].data)
-        decoded = decode_pages(pages[at : at + size])
+        try:
+            decoded = decode_pages(pages[at : at + size])
+        except GuestError as error:
+            raise GuestError(f"{folder}: the ring buffer of CPU {cpu}: {error.message}") from error
         events[cpu] = RingEvents(
             time=decoded.time,
             offset=decoded.offset + np.uint64(at),

@@ -194,13 +194,20 @@ def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
     if head["magic"] != MAGIC or head["version"] != VERSION:
         raise StorageError(f"{path}: is not a stream of records of version {VERSION}")
     records = data[RING_HEADER_BYTES:]
-    if len(records) != int(head["head"]) * RECORD.itemsize:
-        raise StorageError(f"{path}: holds {len(records)} bytes, not {head['head']} records")
+    count = int(head["head"])
+    if len(records) != count * RECORD.itemsize:
+        raise StorageError(
+            f"{path}: is not whole: it holds {len(records)} bytes of records instead of "
+            f"{count * RECORD.itemsize}; make the run again"
+        )
     try:
         observer = Observer(int(head["observer"]))
     except ValueError as error:
         raise StorageError(f"{path}: {error}") from error
-    return observer, int(head["cpu"]), records.view(RECORD)
+    found = records.view(RECORD)
+    if not np.array_equal(found["seq"], np.arange(count, dtype=np.uint64)):
+        raise StorageError(f"{path}: is damaged: its records are not in a row; make the run again")
+    return observer, int(head["cpu"]), found
 
 
 def read_streams(folder: Path) -> Observed:
@@ -219,6 +226,11 @@ def read_streams(folder: Path) -> Observed:
     hits = by_plugin[by_plugin["kind"] == Kind.PROBE]
     if not len(by_plugin):
         hits = by_hypervisor[by_hypervisor["kind"] == Kind.PROBE]
+    if len(hits) and not document:
+        raise StorageError(
+            f"{folder / PROBES_JSON}: is not there, without which the hits of probes in {folder} "
+            "mean nothing"
+        )
     own = (by_hypervisor["kind"] != Kind.PROBE) & (by_hypervisor["kind"] != Kind.LOSS)
     lost: dict[int, int] = {}
     for _, cpu, records in streams:

@@ -107,7 +107,7 @@ def test_a_run_from_a_saved_start_is_the_whole_run(config: Path) -> None:
 
 def test_a_trace_from_a_saved_start_is_the_whole_runs(config: Path) -> None:
     """Linux's own events, its clock, the RTOS's tasks and the hypervisor's events, to the byte."""
-    job = ("--format", "text,trace.dat", "--", "sh", "-c", "context1 20; sleep 0.05")
+    job = ("--format", "text,trace.dat", "--", "sh", "-c", "context1 20; sleep 0.2")
     for name, options in (("whole trace", ()), ("trace", ("--saved-start",))):
         end = boot(config, config.parent / name, *options, *job, command="trace")
         assert end.returncode == 0, end.stderr

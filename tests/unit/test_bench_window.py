@@ -47,7 +47,7 @@ def leave(run: Path, marks: list[Mark], hits: list[tuple[int, int]]) -> Path:
     document = {"format": PROBES_FORMAT, "probes": [probe | {"own": False}], "profiles": {}}
     (folder / "probes.json").write_text(json.dumps(document))
     records = np.zeros(len(hits), RECORD)
-    records["kind"], records["id"] = Kind.PROBE, 1
+    records["kind"], records["id"], records["seq"] = Kind.PROBE, 1, np.arange(len(hits))
     for record, (time_ns, cost) in zip(records, hits, strict=True):
         record["time_ns"], record["cost"] = time_ns, cost
     page = np.zeros(RING_HEADER_BYTES, np.uint8)

@@ -344,6 +344,13 @@ def test_what_linux_does_not_unpack_is_refused(tmp_path: Path, head: bytes) -> N
     assert fault.startswith(f"{tmp_path}/c.toml:5: vm.linux.initramfs: {tmp_path}/x is no cpio")
 
 
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Editors of Windows write one; keys are on their lines all the same."""
+    assert load_text(tmp_path, "\ufeff" + MINIMAL) == load_text(tmp_path, MINIMAL)
+    (fault,) = told(tmp_path, "\ufeff[machine]\ncorse = 1\n" + MINIMAL)
+    assert ":2: machine.corse:" in fault
+
+
 def test_a_folder_that_is_closed_is_a_fault_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Building the C parts: make decides what is stale; a missing tool is named with its package."""
 
+import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,31 @@ def test_a_missing_tool_is_named_with_its_package(
 def test_every_part_has_a_makefile() -> None:
     for part in sources.PARTS.values():
         assert (sources.root() / part.directory / "Makefile").is_file()
+
+
+def test_who_interrupts_a_build_leaves_nothing_half_made(part: Path) -> None:
+    """A file that is cut off, and newer than its sources, would never be made again."""
+    (part / "Makefile").write_text("$(O)/artefact: input\n\techo half >$@; exec sleep 60\n")
+    artefact = part.parents[1] / "build" / "sample" / "artefact"
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not ended.wait(0.02):
+            if artefact.exists():
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+
+    def handle(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sources.build("sample")
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert not artefact.exists()

@@ -18,7 +18,9 @@ RTOS = '[vm.rtos]\ntype = "elf"\nram = "16M"\npin = [0]\n'
         (RTOS, (), "has no Linux VM whose command would end the run"),
         (RTOS, ("--", "true"), "has no Linux VM that could run the command"),
         (LINUX, ("--format", "pdf"), "there is no format 'pdf'"),
+        (LINUX, ("--format", ""), "there is no format ''"),
         (LINUX, ("--live", "--json"), "choose one of them"),
+        (LINUX, ("--probe", "rtos:main"), "--probe: there is no VM 'rtos'; there are linux"),
         (REALTIME, ("--saved-start",), '--saved-start needs clock.mode = "deterministic"'),
     ],
 )

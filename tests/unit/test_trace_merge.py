@@ -282,11 +282,26 @@ def test_damaged_streams_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "plugin-0.rec"
     write_stream(path, Observer.PLUGIN, 0, [record(1, Kind.PROBE, 1, [])])
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(StorageError, match="not 1 records"):
+    with pytest.raises(StorageError, match=r"holds 127 bytes of records instead of 128; make the"):
+        read_stream(path)
+    write_stream(path, Observer.PLUGIN, 0, [record(1, Kind.PROBE, 1, [])] * 3)
+    whole = bytearray(path.read_bytes())
+    whole[RING_HEADER_BYTES + RECORD.itemsize : RING_HEADER_BYTES + 2 * RECORD.itemsize] = bytes(
+        range(RECORD.itemsize)
+    )
+    path.write_bytes(whole)
+    with pytest.raises(StorageError, match="is damaged: its records are not in a row"):
         read_stream(path)
     path.write_bytes(b"x" * 5000)
     with pytest.raises(StorageError, match="is not a stream"):
         read_stream(path)
+
+
+def test_hits_of_which_nobody_knows_what_they_are_are_not_left_out(tmp_path: Path) -> None:
+    timeline_of(tmp_path, [switch(1000, IDLE, (5, "Task1"))], [])
+    (tmp_path / "probes.json").unlink()
+    with pytest.raises(StorageError, match=r"probes.json: is not there"):
+        read_streams(tmp_path)
 
 
 def test_a_directory_that_is_no_run_is_wrong_usage(tmp_path: Path) -> None:

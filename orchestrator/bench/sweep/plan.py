@@ -84,7 +84,7 @@ def load(path: Path) -> tuple[Job, ...]:
         ConfigError: The file or the config that it names is wrong; every fault is in it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
