@@ -54,8 +54,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = _FULL_ERRNOS.get(error.errno or 0, error.strerror or str(error))
-        raise StorageError(f"{error.filename or path}: {what}") from error
+        full = _FULL_ERRNOS.get(error.errno or 0)
+        if full is not None:  # of a copy the error names what was read
+            raise StorageError(f"{path}: {full}") from error
+        raise StorageError(f"{error.filename or path}: {error.strerror or error}") from error
 
 
 def is_stream(path: Path) -> bool:

@@ -191,8 +191,13 @@ def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
     if len(data) < RING_HEADER_BYTES:
         raise StorageError(f"{path}: is shorter than the header of a stream")
     head = data[: RING.itemsize].view(RING)[0]
-    if head["magic"] != MAGIC or head["version"] != VERSION:
-        raise StorageError(f"{path}: is not a stream of records of version {VERSION}")
+    if head["magic"] != MAGIC:
+        raise StorageError(f"{path}: is not a stream of records")
+    if head["version"] != VERSION:
+        raise StorageError(
+            f"{path}: is of format {head['version']}, of another version; this orchestrate reads "
+            f"format {VERSION}: make the run again"
+        )
     records = data[RING_HEADER_BYTES:]
     count = int(head["head"])
     if len(records) != count * RECORD.itemsize:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A run directory never looks finished when it is not."""
 
+import errno
 import gzip
 import io
 import json
@@ -199,3 +200,13 @@ def test_cut_off_results_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(whole[:514])
     with pytest.raises(StorageError, match="damaged"):
         run.unpack_results(tmp_path / "cut.tar")
+
+
+def test_a_full_disk_is_told_of_what_is_written() -> None:
+    """The error of a copy names both files, and the one that was read first."""
+    copying = OSError(errno.ENOSPC, "No space left on device", "/run/x.rec", None, "/b/.b.1/x.rec")
+    with (
+        pytest.raises(StorageError, match=r"^/b: the disk is full$"),
+        rundir.storage_errors(Path("/b")),
+    ):
+        raise copying

@@ -292,6 +292,14 @@ def test_damaged_streams_are_refused(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(StorageError, match="is damaged: its records are not in a row"):
         read_stream(path)
+    write_stream(path, Observer.PLUGIN, 0, [])
+    old = bytearray(path.read_bytes())
+    old[4:8] = (VERSION - 1).to_bytes(4, "little")  # docs/record-format.md, images/abi/trace.h
+    path.write_bytes(old)
+    with pytest.raises(
+        StorageError, match=rf"of format {VERSION - 1}, of another version; .* again"
+    ):
+        read_stream(path)
     path.write_bytes(b"x" * 5000)
     with pytest.raises(StorageError, match="is not a stream"):
         read_stream(path)
