@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-import numpy as np
-
 from orchestrator.config import ProbeConfig
 from orchestrator.guest.symbols import Encoding
 from orchestrator.mmu import TranslationFault
@@ -29,9 +27,6 @@ _WITHIN: Final = 120
 _TRACER: Final = "__gnu_mcount_nc"
 """A kernel's compiler has put a call of it into each function, and Linux takes it out again."""
 _ANY_VA: Final = 0x1000_0000
-_NOP, _B = 0xE320_F000, 0xEA
-_FUNCTION_MOST: Final = 0x1_0000
-"""Bytes; a static branch does not leave its function."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +87,7 @@ def choose(guest: Guest, view: View, executed: Collection[int] | None = None) ->
     entries: dict[str, list[int]] = defaultdict(list)
     within: dict[str, list[int]] = defaultdict(list)
     functions = sorted({each.va for each in guest.symbols.functions})
-    rewritten = static_branches(guest, view)
+    rewritten = guest.static_branches
     for va in functions:
         kind = _kind_at(view, va)
         if kind is not None:
@@ -114,29 +109,6 @@ def choose(guest: Guest, view: View, executed: Collection[int] | None = None) ->
         functions=sum(map(len, entries.values())),
         chosen=tuple(sorted(chosen)),
     )
-
-
-def static_branches(guest: Guest, view: View) -> frozenset[int]:
-    """Places that Linux changes while it runs, as its image tells; none of other guests.
-
-    They are in a table of addresses, of which no symbol is left: place, target, and a key that is data
-    (kernel, include/linux/jump_label.h, struct jump_entry). At the place is a NOP or a branch.
-    """
-    if not guest.is_linux:
-        return frozenset()
-    image = guest.image.read_bytes()
-    words = np.frombuffer(image, "<u4", len(image) // 4).astype(np.int64)
-    functions = [each.va for each in guest.symbols.functions]
-    in_text = (words >= min(functions)) & (words <= max(functions))
-    place, target, key = words[:-2], words[1:-1], words[2:]
-    near = np.abs(target - place) < _FUNCTION_MOST
-    found = in_text[:-2] & in_text[1:-1] & near & (key > max(functions))
-    return frozenset(va for va in place[found].tolist() if _is_static_branch(view, va))
-
-
-def _is_static_branch(view: View, va: int) -> bool:
-    word = word_at(view.mmu.read(va, 4), thumb=False)
-    return word == _NOP or word >> 24 == _B
 
 
 def _kind_at(view: View, va: int) -> str | None:

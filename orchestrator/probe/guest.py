@@ -19,6 +19,7 @@ from orchestrator.config import ElfVm, VmConfig
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.guest import linux_tasks, rtos
 from orchestrator.guest.dwarf import Dwarf
+from orchestrator.guest.static_branches import static_branches
 from orchestrator.guest.symbols import Encoding, Symbol, SymbolTable
 from orchestrator.guest.symbols_elf import read_symbols
 from orchestrator.guest.symbols_exports import with_exported_data
@@ -80,6 +81,15 @@ class Guest:
         if self.is_linux:
             return rtos.linux() if self.types is not None else None
         return rtos.detect(self.symbols)
+
+    @cached_property
+    def static_branches(self) -> frozenset[int]:
+        """Places whose code a Linux kernel changes while it works; none of other guests."""
+        image_va = _image_va(self._image, self.symbols) if self.is_linux else None
+        if image_va is None:
+            return frozenset()
+        functions = [each.va for each in self.symbols.functions]
+        return static_branches(self._image, image_va=image_va, functions=functions)
 
     def has_current(self, va: int) -> bool:
         """Whether the profile's `current` is the running task at a place."""

@@ -15,7 +15,7 @@ from orchestrator.errors import CheckFailed
 from orchestrator.guest.symbols import Encoding
 from orchestrator.mmu import TranslationFault
 from orchestrator.probe import instruction
-from orchestrator.probe.emulation import Operation
+from orchestrator.probe.emulation import Emulation, Operation
 from orchestrator.probe.guest import Code, View
 from orchestrator.probe.spec import GONE, Wanted
 
@@ -23,6 +23,11 @@ _NEAR_BYTES: Final = 64
 _NEAREST: Final = 2
 _TOLD: Final = 20
 _USER_MODE: Final = "runs in user mode, where an HVC is an undefined instruction; use mode=shadow"
+_REWRITTEN: Final = frozenset({Emulation.NOP, Emulation.BRANCH})
+_STATIC_BRANCH: Final = (
+    "Linux changes this instruction while it works (a static branch) and would overwrite the HVC; "
+    "use mode=shadow"
+)
 _USER_PAGE: Final = (
     "user-space addresses are those of the program that has the core at this instant, as far as its "
     "pages are in memory; take another instant, as by arm_at in [trace]"
@@ -147,6 +152,8 @@ def _look(
     decoded = instruction.check(around, at, va=va, thumb=code.encoding is Encoding.T32)
     if isinstance(decoded, instruction.Refusal):
         return str(decoded)
+    if decoded.emulation in _REWRITTEN and va in view.guest.static_branches:
+        return _STATIC_BRANCH
     return code, _size(code), decoded
 
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator import config
 from orchestrator.bench.classes import measure
 from orchestrator.bench.executed import executed
-from orchestrator.bench.sites import choose, static_branches
+from orchestrator.bench.sites import choose
 from orchestrator.images import sources
 from orchestrator.options import BootOptions
 from orchestrator.probe.offline import guests_of, image_views
@@ -48,19 +48,6 @@ def test_the_functions_that_a_command_needs_are_told(tmp_path: Path) -> None:
     names = {name: guest.symbols.find(name).va in found for name in ("do_mkdirat", "sys_mkdir")}
     assert names == {"do_mkdirat": True, "sys_mkdir": True}
     assert not {guest.symbols.find(name).va for name in ("tcp_sendmsg", "do_rmdir")} & found
-
-
-@pytest.mark.parametrize("kernel", ["armmp", "armmp-lpae"])
-def test_where_linux_writes_its_own_code_is_known(tmp_path: Path, kernel: str) -> None:
-    """secure_tcp_seq() has a static branch, for what it does once; strlen() has none."""
-    wanted = loaded(tmp_path, LINUX.replace('"linux"\n', f'"linux"\nkernel = "{kernel}"\n', 1))
-    guests = guests_of(wanted)
-    linux, view = guests["linux"], image_views(guests)["linux"]
-    found = static_branches(linux, view)
-    names = {linux.symbols.name_of(va).split("+")[0] for va in found}
-    assert {"secure_tcp_seq", "__schedule", "try_to_wake_up"} <= names
-    assert not {"strlen", "memcpy", "__switch_to"} & names
-    assert len(found) > 2000
 
 
 def test_t32_code_runs_on_under_probes_of_every_class_in_it(tmp_path: Path) -> None:

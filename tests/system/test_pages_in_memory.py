@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""ftrace's pages read from a guest's memory are those that the guest itself hands over."""
+"""What is known of a Linux from outside is what lies in its memory while it runs.
+
+ftrace's pages are those that the guest itself hands over, and the code that the kernel has changed
+is at the places that its image tells.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,12 @@ import numpy as np
 import pytest
 from children import running
 
+from orchestrator import config
+from orchestrator.config.probes import parse_probe
+from orchestrator.images.kernel import text_offset_of_code
+from orchestrator.probe.offline import guests_of, image_views
+from orchestrator.probe.place import Place, Refusal, find
+from orchestrator.probe.spec import resolve
 from orchestrator.trace.memory import KernelMemory, ring_pages
 
 pytestmark = pytest.mark.system
@@ -23,6 +33,7 @@ pytestmark = pytest.mark.system
 HOST_LIMIT_S = 800
 PAGE = 4096
 PADDING = 29  # type_len, include/linux/ring_buffer.h
+NOP, B = 0xE320_F000, 0xEA
 RAM_PA, LINUX_RAM_PA, PAGE_OFFSET = 0x4000_0000, 0x4300_0000, 0xC000_0000
 
 CONFIG = """
@@ -94,14 +105,17 @@ def pulled(run: Path, ram: bytes) -> Mapping[int, tuple[list[bytes], int]]:
     }
 
 
-@pytest.mark.parametrize("kernel", ["armmp", "armmp-lpae"])
-def test_pages_in_memory_are_the_pages_handed_over(tmp_path: Path, kernel: str) -> None:
-    """Every page of a ring that has gone round, on both CPUs, with both kernels."""
-    (tmp_path / "job.sh").write_text(JOB)
-    config = tmp_path / "test.toml"
-    config.write_text(CONFIG.format(kernel=kernel))
-    run = tmp_path / "run"
-    command = (sys.executable, "-m", "orchestrator.cli", "boot", "-c", config, "-o", run)
+@pytest.fixture(scope="module", params=["armmp", "armmp-lpae"])
+def looked_at(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, bytes]:
+    """A run, and the board's RAM when the job said so."""
+    folder = tmp_path_factory.mktemp("memory")
+    (folder / "job.sh").write_text(JOB)
+    toml = folder / "test.toml"
+    toml.write_text(CONFIG.format(kernel=request.param))
+    run = folder / "run"
+    command = (sys.executable, "-m", "orchestrator.cli", "boot", "-c", toml, "-o", run)
     with running(
         (*command, "--", "sh", "/run/job.sh"),
         stdout=subprocess.PIPE,
@@ -116,6 +130,40 @@ def test_pages_in_memory_are_the_pages_handed_over(tmp_path: Path, kernel: str) 
             console.sendall(b"\n")
             _, errors = process.communicate(timeout=HOST_LIMIT_S)
         assert process.returncode == 0, errors
+    return run, ram
+
+
+def test_code_that_linux_has_changed_is_where_its_image_tells(
+    looked_at: tuple[Path, bytes],
+) -> None:
+    """Wherever a NOP has become a branch while it booted, and nothing else."""
+    run, ram = looked_at
+    linux = guests_of(config.load(run.parent / "test.toml"))["linux"]
+    kernel = linux.image.read_bytes()
+    functions = [each.va for each in linux.symbols.functions if each.va not in linux.symbols.init]
+    first, last = min(functions), max(functions)
+    at = first - PAGE_OFFSET
+    before = np.frombuffer(kernel, "<u4", (last - first) // 4, at - text_offset_of_code(kernel))
+    now = np.frombuffer(ram, "<u4", len(before), at + LINUX_RAM_PA - RAM_PA)
+    changed = np.flatnonzero((before == NOP) & (now >> 24 == B)) * 4 + first
+    assert len(changed) > 20
+    assert set(changed.tolist()) <= linux.static_branches
+    # They are few; were every second instruction taken for one, nothing could be probed.
+    assert len(linux.static_branches) < len(linux.symbols.functions) / 5
+    view = image_views({"linux": linux})["linux"]
+    hvc, shadow = (
+        find(resolve(parse_probe(f"linux:{changed[0]:#x} mode={mode}"), linux)[0], view)
+        for mode in ("hvc", "shadow")
+    )
+    assert isinstance(shadow, Place)
+    assert isinstance(hvc, Refusal)
+    assert "a static branch" in hvc.reason
+    assert hvc.nearest
+
+
+def test_pages_in_memory_are_the_pages_handed_over(looked_at: tuple[Path, bytes]) -> None:
+    """Every page of a ring that has gone round, on both CPUs, with both kernels."""
+    run, ram = looked_at
     found = pulled(run, ram)
     assert set(found) == {0, 1}
     for cpu, (pages, entries) in found.items():
