@@ -4,16 +4,20 @@
 import argparse
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.commands import Commands, add_command
 from orchestrator.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.bench.sweep.book import Row
+
+_ADDRESS: Final = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:.]+\]|[\w.-]+):([0-9]{1,5})")
+_LAST_PORT: Final = 65535
 
 
 def add(commands: Commands) -> None:
@@ -40,7 +44,10 @@ def add(commands: Commands) -> None:
         "-j", "--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="runs at once"
     )
     where.add_argument(
-        "--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler"
+        "--scheduler",
+        type=_address,
+        metavar="ADDRESS",
+        help="run on the workers of this Dask scheduler, such as tcp://127.0.0.1:8786",
     )
 
     status = add_command(actions, "status", _status, "tell what is done, what failed, what waits")
@@ -54,6 +61,14 @@ def add(commands: Commands) -> None:
         "-o", "--out", type=Path, metavar="FILE", help="instead of report.html in the folder"
     )
     export.add_argument("out", type=Path, metavar="TABLE", help="a new .csv or .parquet file")
+
+
+def _address(text: str) -> str:
+    """Told here: Dask's client would not end before its own time is out."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 0 < int(match[1]) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f'"{text}" is no address such as tcp://127.0.0.1:8786')
+    return text
 
 
 def _count(text: str) -> int:

@@ -152,6 +152,10 @@ def test_boot_asks_for_what_was_typed(
         (["images", "build", "armp"], 'there is no image "armp"; did you mean "armmp"?'),
         (["probe", "check", "linux", "-c", DUAL], "is not a place"),
         (["walk", "linux"], "is not a place"),
+        *(
+            (["sweep", "run", "s.toml", "--scheduler", each], f'"{each}" is no address such as')
+            for each in ("y", ":", "host", "host:", "host:x", "host:0", "host:65536", ":8786")
+        ),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
     ],
     ids=lambda value: " ".join(value).replace(DUAL, "F") if isinstance(value, list) else "",
