@@ -42,11 +42,12 @@ from orchestrator.bench.printed import Figure, Result, print_figures
 from orchestrator.errors import CheckFailed
 from orchestrator.images import sources
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.program import assemble
 from orchestrator.probe.spec import Wanted, resolve
 from orchestrator.records import HV_TRACE_OPS, HV_TRACE_PA
+from orchestrator.streamfile import read_stream
 
 _RECORDED_BY_HYPERVISOR: Final = 4  # TRACE_PROBE_RECORD
 _HIT_MOST: Final = 120
@@ -82,7 +83,7 @@ async def _collect(board: Board, folder: Path) -> dict[str, NDArray[Any]]:
         reader.discard()
     if any(stream.lost for stream in streams.values()):
         raise CheckFailed("records were lost in the deterministic clock")
-    return {name: read_stream(stream.path) for name, stream in streams.items()}
+    return {name: read_stream(stream.path).records for name, stream in streams.items()}
 
 
 def _ring_path(board: Board) -> Path:

@@ -5,22 +5,20 @@ One thread takes records out of the plugin's rings (a file) and the hypervisor's
 them to a file for each ring, and hands them on to whoever looks at them live. In the deterministic
 clock a full ring holds the guests, so none is lost however slow the disk is.
 
-A stream file is a header page and its records (docs/record-format.md). It is called `.part` until
-it is complete. What the records mean is `orchestrator.trace`'s.
+The form of such a file is `orchestrator.streamfile`'s; what the records mean, `orchestrator.trace`'s.
 """
 
 import mmap
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.errors import MachineError, StorageError
+from orchestrator.errors import MachineError
 from orchestrator.images.store import storage_errors
 from orchestrator.machine.ram import GuestRam
 from orchestrator.records import (
@@ -34,6 +32,7 @@ from orchestrator.records import (
     RING_HEADER_BYTES,
     VERSION,
 )
+from orchestrator.streamfile import SUFFIX, StreamWriter
 
 PLUGIN_RING: Final = "plugin-"
 """Of the plugin's rings' names; the core comes behind it."""
@@ -134,11 +133,10 @@ class _Stream:
 
     def __init__(self, ring: Ring, folder: Path) -> None:
         self.ring = ring
-        self.path = folder / f"{ring.name}.rec"
+        self.path = folder / f"{ring.name}{SUFFIX}"
         self.taken = 0
-        self._first: int | None = None
-        self._part = folder / f"{ring.name}.rec.part"
-        self._file: int | None = None
+        self._is_known = False
+        self._writer = StreamWriter(self.path)
 
     def take(self) -> list[NDArray[np.void]]:
         """The records that are there now, in one piece or two; they are in the ring still.
@@ -149,11 +147,12 @@ class _Stream:
         header = self.ring.header
         if int(header["magic"][0]) != MAGIC:
             return []  # the hypervisor has not come to it yet
-        if self._first is None:
+        if not self._is_known:
             if not _is_ring(header):
                 raise MachineError(f"{self.ring.name}: a ring of another version")
             # A board that goes on from a saved state has records behind it.
-            self._first = self.taken = int(header["tail"][0])
+            self.taken = int(header["tail"][0])
+            self._is_known = True
         tail, head = self.taken, int(header["head"][0])
         capacity = len(self.ring.records)
         if not 0 <= head - tail <= capacity:
@@ -176,15 +175,8 @@ class _Stream:
         Raises:
             StorageError: They cannot be written.
         """
-        with storage_errors(f"{self._part}: cannot be written"):
-            if self._file is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-                self._file = os.open(self._part, flags, 0o644)
-                os.pwrite(self._file, bytes(RING_HEADER_BYTES), 0)
-                os.lseek(self._file, RING_HEADER_BYTES, os.SEEK_SET)
-            left = piece.view(np.uint8).data
-            while left:
-                left = left[os.write(self._file, left) :]
+        with storage_errors(f"{self._writer.part}: cannot be written"):
+            self._writer.append(piece)
 
     def release(self, count: int) -> None:
         """Gives the room of records back to the observer."""
@@ -195,25 +187,13 @@ class _Stream:
         """Completes the file and gives it its name; None: the ring was never used."""
         if int(self.ring.header["magic"][0]) != MAGIC:
             return None
-        self.store(self.ring.records[:0])
-        assert self._file is not None  # noqa: S101 - store() has opened it
-        records = self.taken - (self._first or 0)
-        page = np.zeros(1, RING)  # not a copy: that would leave the gaps to chance
-        for name in RING.names or ():
-            page[name] = self.ring.header[name]
-        page["head"] = page["tail"] = records
-        with storage_errors(f"{self._part}: cannot be completed"):
-            os.pwrite(self._file, page.tobytes(), 0)
-            os.close(self._file)
-            self._file = None
-            self._part.replace(self.path)
-        return StreamSummary(path=self.path, records=records, lost=int(page["lost"][0]))
+        header = self.ring.header
+        with storage_errors(f"{self._writer.part}: cannot be completed"):
+            records = self._writer.finish(header)
+        return StreamSummary(path=self.path, records=records, lost=int(header["lost"][0]))
 
     def discard(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        self._part.unlink(missing_ok=True)
+        self._writer.discard()
 
 
 class RingReader:
@@ -334,22 +314,3 @@ class RingReader:
     def _pour_away(stream: _Stream) -> None:
         head = int(stream.ring.header["head"][0])
         stream.release(head - stream.taken)
-
-
-def read_stream(path: Path) -> NDArray[Any]:
-    """All records of a complete stream file, mapped.
-
-    Raises:
-        StorageError: It cannot be read, or it is not complete.
-    """
-    with storage_errors(f"{path}: cannot be read"):
-        size = path.stat().st_size
-        count, rest = divmod(size - RING_HEADER_BYTES, RECORD.itemsize)
-        if count < 0 or rest:
-            raise StorageError(f"{path}: {size} bytes is no whole stream")
-        header = np.fromfile(path, RING, 1)
-        if not _is_ring(header) or int(header["head"][0]) != count:
-            raise StorageError(f"{path}: not a complete stream of this version")
-        if not count:
-            return np.empty(0, RECORD)
-        return np.memmap(path, RECORD, "r", RING_HEADER_BYTES, (count,))

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.machine.rings import PLUGIN_RING, read_stream
+from orchestrator.machine.rings import PLUGIN_RING
 from orchestrator.probe.arm import Hits, Placed, Probes
 from orchestrator.probe.document import document, profiles_of
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.place import Refusal
 from orchestrator.records import PROBES_FORMAT, Kind
+from orchestrator.streamfile import read_stream
 
 
 class Ledger:
@@ -56,7 +57,7 @@ class Ledger:
         names = sorted(name for name in streams if name.startswith(PLUGIN_RING))
         counts = []
         for name in names:
-            records = read_stream(streams[name])
+            records = read_stream(streams[name]).records
             ids = records["id"][records["kind"] == Kind.PROBE]
             counts.append(np.bincount(ids, minlength=1))
         for number, placed in self._probes.placed.items():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads the streams of records that a run has left, and what its probes were.
 
-A stream is a header page and its records (docs/record-format.md); `probes.json` says what the probes
-have fetched into them (docs/probes.md). What the records mean for a guest is `rtos`'s and
-`hypervisor`'s to say.
+A stream is a file of records (`orchestrator.streamfile`); `probes.json` says what the probes have
+fetched into them (docs/probes.md). What the records mean for a guest is `rtos`'s and `hypervisor`'s
+to say.
 """
 
 import json
@@ -16,16 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import StorageError
-from orchestrator.records import (
-    MAGIC,
-    PROBES_FORMAT,
-    RECORD,
-    RING,
-    RING_HEADER_BYTES,
-    VERSION,
-    Kind,
-    Observer,
-)
+from orchestrator.records import PROBES_FORMAT, RECORD, Kind, Observer
+from orchestrator.streamfile import SUFFIX, read_stream
 
 PROBES_JSON: Final = "probes.json"
 CLOCK_PLACE: Final = "arch_counter_get_cntvct"
@@ -178,43 +170,6 @@ class Observed:
     ready: Mapping[str, tuple[Ready, ...]]
 
 
-def read_stream(path: Path) -> tuple[Observer, int, NDArray[np.void]]:
-    """Observer, core and records of a stream.
-
-    Raises:
-        StorageError: It cannot be read or is not complete.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from error
-    if len(data) < RING_HEADER_BYTES:
-        raise StorageError(f"{path}: is shorter than the header of a stream")
-    head = data[: RING.itemsize].view(RING)[0]
-    if head["magic"] != MAGIC:
-        raise StorageError(f"{path}: is not a stream of records")
-    if head["version"] != VERSION:
-        raise StorageError(
-            f"{path}: is of format {head['version']}, of another version; this orchestrate reads "
-            f"format {VERSION}: make the run again"
-        )
-    records = data[RING_HEADER_BYTES:]
-    count = int(head["head"])
-    if len(records) != count * RECORD.itemsize:
-        raise StorageError(
-            f"{path}: is not whole: it holds {len(records)} bytes of records instead of "
-            f"{count * RECORD.itemsize}; make the run again"
-        )
-    try:
-        observer = Observer(int(head["observer"]))
-    except ValueError as error:
-        raise StorageError(f"{path}: {error}") from error
-    found = records.view(RECORD)
-    if not np.array_equal(found["seq"], np.arange(count, dtype=np.uint64)):
-        raise StorageError(f"{path}: is damaged: its records are not in a row; make the run again")
-    return observer, int(head["cpu"]), found
-
-
 def read_streams(folder: Path) -> Observed:
     """Reads all streams of a run.
 
@@ -224,10 +179,12 @@ def read_streams(folder: Path) -> Observed:
     Raises:
         StorageError: A file is damaged.
     """
-    streams = [read_stream(path) for path in sorted(folder.glob("*.rec"))]
+    streams = [read_stream(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     document = _document(folder / PROBES_JSON)
-    by_plugin = _joined([each for who, _, each in streams if who is Observer.PLUGIN])
-    by_hypervisor = _joined([each for who, _, each in streams if who is Observer.HYPERVISOR])
+    by_plugin = _joined([each.records for each in streams if each.observer is Observer.PLUGIN])
+    by_hypervisor = _joined(
+        [each.records for each in streams if each.observer is Observer.HYPERVISOR]
+    )
     hits = by_plugin[by_plugin["kind"] == Kind.PROBE]
     if not len(by_plugin):
         hits = by_hypervisor[by_hypervisor["kind"] == Kind.PROBE]
@@ -238,11 +195,11 @@ def read_streams(folder: Path) -> Observed:
         )
     own = (by_hypervisor["kind"] != Kind.PROBE) & (by_hypervisor["kind"] != Kind.LOSS)
     lost: dict[int, int] = {}
-    for _, cpu, records in streams:
-        words = records[records["kind"] == Kind.LOSS]["word"].astype(np.uint64)
+    for each in streams:
+        words = each.records[each.records["kind"] == Kind.LOSS]["word"].astype(np.uint64)
         count = int((words[:, 0] + (words[:, 1] << np.uint64(32))).sum())
         if count:
-            lost[cpu] = lost.get(cpu, 0) + count
+            lost[each.cpu] = lost.get(each.cpu, 0) + count
     return Observed(
         probes=read_probes(folder),
         hits=hits,

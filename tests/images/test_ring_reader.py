@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator.errors import MachineError, StorageError
-from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, plugin_rings
+from orchestrator.streamfile import read_stream
 
 HERE = Path(__file__).parent / "plugin"
 PLUGIN = HERE.parents[2] / "qemu_plugin"
@@ -94,7 +95,7 @@ def test_every_record_comes_once_and_in_order(feed: Feed, ring_file: Path, tmp_p
         name = f"plugin-{core}"
         summary = summaries[name]
         assert (summary.records, summary.lost) == (count, 0)
-        stored = read_stream(summary.path)
+        stored = read_stream(summary.path).records
         assert np.array_equal(stored["seq"], np.arange(count, dtype=np.uint64))
         assert np.array_equal(stored["pc"], np.arange(count, dtype=np.uint32) * 3 + core)
         assert np.array_equal(np.concatenate(live[name]), stored)
@@ -112,7 +113,7 @@ def test_a_ring_that_was_read_before_goes_on(feed: Feed, ring_file: Path, tmp_pa
     summaries = reader.finish()
     for summary in summaries.values():
         assert summary.records == 50
-        assert read_stream(summary.path)["seq"].tolist() == list(range(150, 200))
+        assert read_stream(summary.path).records["seq"].tolist() == list(range(150, 200))
 
 
 def test_a_file_that_cannot_be_written_holds_nobody_up(
@@ -179,7 +180,7 @@ def test_an_incomplete_stream_is_refused(feed: Feed, ring_file: Path, tmp_path: 
     with reader_of(ring_file, tmp_path) as reader:
         go(process)
         path = reader.finish()["plugin-0"].path
-    assert len(read_stream(path)) == 100
+    assert len(read_stream(path).records) == 100
     whole = path.read_bytes()
     for size in (0, 4096, len(whole) - 1, len(whole) - 128):
         path.write_bytes(whole[:size])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, plugin_rings
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -74,7 +75,7 @@ def test_ten_thousand_times_under_load(
         assert [streams[f"plugin-{core}"].records for core in range(2)] == plugin_hits.tolist()
         assert np.all(plugin_hits > STOPS)
         for core in range(2):
-            records = read_stream(streams[f"plugin-{core}"].path)
+            records = read_stream(streams[f"plugin-{core}"].path).records
             assert np.array_equal(records["pc"], np.array(vas)[(records["id"] - 1) % PLACES])
 
     asyncio.run(act())

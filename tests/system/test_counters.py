@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.bench.places import ALL_PLACES, places_toml, run_to_first_call
 from orchestrator.machine.channel import CoreCounters, PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, plugin_rings
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -89,7 +90,7 @@ def test_a_traps_cost_and_the_guests_own_steps_fill_the_time(
             reader = RingReader(plugin_rings(made.paths.ring, 1), tmp_path / "trace")
             reader.start()
             await made.run_to_stop()
-            records = read_stream(reader.finish()["plugin-0"].path)
+            records = read_stream(reader.finish()["plugin-0"].path).records
             spent = (await made.channel.counters())[0].hypervisor - before
         assert len(records) == 500 * count
         gaps = np.diff(records["time_ns"].astype(np.int64))

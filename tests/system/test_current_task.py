@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from orchestrator import cli
-from orchestrator.machine.rings import read_stream
+from orchestrator.streamfile import read_stream
 from orchestrator.trace.run import merge_run
 from orchestrator.trace.streams import read_probes
 
@@ -98,8 +98,8 @@ def test_current_is_the_task_that_linux_says(tmp_path: Path, kernel: str) -> Non
     options = [word for probe in probes for word in ("--probe", probe)]
     code = cli.main(["trace", "-c", str(config), "-o", str(run), *options, "--", "sh", "-c", JOB])
     assert code == 0
-    plugin = read_stream(run / "trace/plugin-0.rec")
-    hypervisor = read_stream(run / "trace/hypervisor-0.rec")
+    plugin = read_stream(run / "trace/plugin-0.rec").records
+    hypervisor = read_stream(run / "trace/hypervisor-0.rec").records
     named = {each.name: each for each in read_probes(run / "trace").values()}
     at_switch, at_write = named["linux:__switch_to"], named["linux:vfs_write"]
     own = plugin[np.isin(plugin["id"], [at_switch.id, at_write.id])]

@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator import config, session
 from orchestrator.config.probes import parse_probe
-from orchestrator.machine.rings import read_stream
 from orchestrator.options import BootOptions
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -54,7 +54,8 @@ def test_both_observers_find_the_same_in_linux(tmp_path: Path, kernel: str) -> N
     )
     session.boot(config.load(path), options, Silent())
     plugin, hypervisor = (
-        read_stream(tmp_path / f"run/trace/{name}-0.rec") for name in ("plugin", "hypervisor")
+        read_stream(tmp_path / f"run/trace/{name}-0.rec").records
+        for name in ("plugin", "hypervisor")
     )
     for name in SAME:
         assert np.array_equal(plugin[name], hypervisor[name]), name

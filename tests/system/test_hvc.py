@@ -16,9 +16,10 @@ import pytest
 
 from orchestrator.bench.board import hvc, staged_pa
 from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.records import OP, Kind
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -58,7 +59,7 @@ def test_every_hit_is_counted_on_its_core(
             finally:
                 reader.discard()
         for core in range(2):
-            records = read_stream(streams[f"plugin-{core}"].path)
+            records = read_stream(streams[f"plugin-{core}"].path).records
             assert len(records) == PLACES * ROUNDS
             assert np.all(records["id"] == 0x1230 + np.arange(len(records)) % PLACES)
             assert np.all(records["cpu"] == core)
@@ -122,7 +123,7 @@ def test_in_the_realtime_clock_every_hit_is_counted_on_its_core_too(
         assert [each.cpu_hits for each in counts] == [(rounds, rounds)] * PLACES
         for core in range(2):
             stream = streams[f"plugin-{core}"]
-            records = read_stream(stream.path)
+            records = read_stream(stream.path).records
             kept = records[records["kind"] == Kind.PROBE]
             told = records[records["kind"] == Kind.LOSS]["word"][:, 0].sum()
             assert len(kept) + stream.lost == PLACES * rounds

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator import records
-from orchestrator.machine.rings import RingReader, hypervisor_rings, read_stream
+from orchestrator.machine.rings import RingReader, hypervisor_rings
 from orchestrator.records import Kind
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -38,7 +39,7 @@ async def events_of(
         streams = reader.finish()
     (stream,) = streams.values()
     assert stream.lost == 0
-    return read_stream(stream.path)
+    return read_stream(stream.path).records
 
 
 def test_what_happens_on_a_shared_core_is_a_story_without_gaps(board: Any, tmp_path: Path) -> None:

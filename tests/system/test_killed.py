@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from orchestrator import config, session
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import MachineError
-from orchestrator.machine.rings import read_stream
 from orchestrator.options import BootOptions
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -64,7 +64,9 @@ def test_counts_are_taken_from_the_rings_if_qemu_is_killed(tmp_path: Path) -> No
         session.boot(config.load(path), options, heard)
 
     assert any("taken from the records" in each for each in heard.notes), heard.notes
-    streams = {each.stem: read_stream(each) for each in (tmp_path / "run/trace").glob("*.rec")}
+    streams = {
+        each.stem: read_stream(each).records for each in (tmp_path / "run/trace").glob("*.rec")
+    }
     hits = Counter(streams["plugin-1"]["id"].tolist())
     both = Counter(streams["hypervisor-1"]["id"].tolist())
     probes: list[dict[str, Any]] = json.loads((tmp_path / "run/trace/probes.json").read_text())[

@@ -19,8 +19,9 @@ from orchestrator.bench.places import PLACES, places_symbols, places_toml, set_r
 from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
 from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.ram import GuestRam
-from orchestrator.machine.rings import RingReader, hypervisor_rings, read_stream
+from orchestrator.machine.rings import RingReader, hypervisor_rings
 from orchestrator.records import HV_TRACE_RING_RECORDS, Kind
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -124,7 +125,7 @@ def test_a_gap_is_told_where_it_is(tmp_path: Path) -> None:
             finally:
                 reader.discard()
             counted = hits(board, 0)
-        records = read_stream(stream.path)
+        records = read_stream(stream.path).records
         at = np.flatnonzero(records["kind"][:-1] == Kind.LOSS)
         gaps = records["word"][at, 0].astype(int)
         missing = records["id"][at + 1].astype(int) - records["id"][at - 1].astype(int) - 1

@@ -24,11 +24,11 @@ from orchestrator import cli, config, session
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import CheckFailed, UsageError
 from orchestrator.guest.symbols_kallsyms import parse_kallsyms
-from orchestrator.machine.rings import read_stream
 from orchestrator.mmu import TranslationFault
 from orchestrator.observe import Observer
 from orchestrator.options import BootOptions
 from orchestrator.session import BootResult
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -76,7 +76,7 @@ def run(folder: Path, toml: str, *probes: str, **options: Any) -> tuple[BootResu
 
 
 def streams(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return {path.stem: read_stream(path) for path in (folder / "run/trace").glob("*.rec")}
+    return {path.stem: read_stream(path).records for path in (folder / "run/trace").glob("*.rec")}
 
 
 def probes_of(folder: Path) -> list[dict[str, Any]]:

@@ -18,8 +18,9 @@ from orchestrator import records
 from orchestrator.bench.board import elf_symbols
 from orchestrator.images import sources
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.program import Code
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -93,7 +94,7 @@ async def words_seen(make: Any, folder: Path) -> dict[str, NDArray[Any]]:
             streams = reader.finish()
         finally:
             reader.discard()
-    return {name: read_stream(stream.path) for name, stream in streams.items()}
+    return {name: read_stream(stream.path).records for name, stream in streams.items()}
 
 
 def test_what_is_remembered_is_what_is_there(board: Any, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from orchestrator.machine.board import RAM_PA
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import RingReader, plugin_rings, read_stream
+from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.records import OP
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -97,7 +98,7 @@ def test_a_watched_run_is_the_same_run(
     watched, counts, streams = asyncio.run(run_watched())
     assert watched == plain
     hits = sum(each.hits for each in counts)
-    records = [read_stream(stream.path) for stream in streams.values()]
+    records = [read_stream(stream.path).records for stream in streams.values()]
     assert hits == sum(len(each) for each in records) > 5_000
     for core, each in enumerate(records):
         assert set(each["cpu"]) == {core}
@@ -137,7 +138,7 @@ def test_a_probe_in_the_middle_of_a_block_has_the_exact_time(
             assert made.ram.read(start_pa + 4 * (count - 1), 4) == branch
             reader = RingReader(plugin_rings(made.paths.ring, 2), made.paths.ring.parent)
             reader.start()
-            records = read_stream(reader.finish()["plugin-0"].path)
+            records = read_stream(reader.finish()["plugin-0"].path).records
         assert len(records) > 10 * count
         for block in records.reshape(-1, count):
             assert list(block["id"]) == list(range(1, 1 + count))
@@ -180,7 +181,7 @@ def test_a_block_that_is_left_in_its_middle_keeps_its_times(
             reader = RingReader(plugin_rings(made.paths.ring, 1), made.paths.ring.parent)
             reader.start()
             await made.run_to_stop()
-            records = read_stream(reader.finish()["plugin-0"].path)
+            records = read_stream(reader.finish()["plugin-0"].path).records
             written = made.paths.console_logs[f"v{vm}"].read_bytes()
         assert len(written) > 20
         assert np.sum(records["id"] == store + 1) == len(written)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from orchestrator import records
 from orchestrator.bench.board import hvc
 from orchestrator.machine.channel import PluginProbe, ProbeMode
-from orchestrator.machine.rings import Ring, RingReader, hypervisor_rings, plugin_rings, read_stream
+from orchestrator.machine.rings import Ring, RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.program import Code
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -168,7 +169,7 @@ async def observed_run(
         hits = [board.entry(FIRST_ID + i)["hits"][0, :3].tolist() for i in range(PLACES)]
         assert hits == [[ROUNDS, ROUNDS, 0]] * PLACES
     assert [summary.lost for summary in summaries.values()] == [0] * 4
-    return {name: read_stream(summary.path) for name, summary in summaries.items()}
+    return {name: read_stream(summary.path).records for name, summary in summaries.items()}
 
 
 def test_both_observers_tell_the_same(
@@ -262,7 +263,9 @@ def test_limit_and_window_hold_for_both(
             reader = RingReader(rings, tmp_path / "trace")
             reader.start()
             await board.run_to_stop()
-            streams = {name: read_stream(stream.path) for name, stream in reader.finish().items()}
+            streams = {
+                name: read_stream(stream.path).records for name, stream in reader.finish().items()
+            }
             counts = [await board.channel.probe_counts(number) for number in (1, 2)]
             assert [each.cpu_hits for each in counts] == [(rounds, rounds)] * 2
         plugin, hypervisor = (

@@ -12,8 +12,8 @@ from orchestrator import config, session
 from orchestrator.bench.board import elf_symbols
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import CheckFailed
-from orchestrator.machine.rings import read_stream
 from orchestrator.options import BootOptions
+from orchestrator.streamfile import read_stream
 
 pytestmark = pytest.mark.system
 
@@ -93,7 +93,7 @@ def test_a_shadow_probe_sees_each_call(tmp_path: Path, program: tuple[Path, int]
     """It is hit where the program is; whose task that is TPIDRURO does not tell there."""
     made, va = program
     boot(tmp_path, made, f"linux:{va:#x} mode=shadow number=%r0")
-    records = read_stream(tmp_path / "run/trace/plugin-0.rec")
+    records = read_stream(tmp_path / "run/trace/plugin-0.rec").records
     assert records["word"][:, 0].tolist() == list(range(CALLS))
     assert np.all(records["pc"] == va)
     assert np.all(records["cpsr"] & 0x1F == USER_MODE)
@@ -107,7 +107,7 @@ def test_thumb_instructions_lie_on_every_second_byte(tmp_path: Path) -> None:
     made, va = make(tmp_path, "-mthumb")
     probes = (f"linux:{va + 1:#x} mode=shadow number=%r0", f"linux:{va + 2:#x} mode=shadow n=%r0")
     boot(tmp_path, made, *probes)
-    records = read_stream(tmp_path / "run/trace/plugin-0.rec")
+    records = read_stream(tmp_path / "run/trace/plugin-0.rec").records
     assert records["pc"].tolist() == [va, va + 2] * CALLS
     assert records["word"][:, 0].tolist() == [number for i in range(CALLS) for number in (i, i)]
     document = json.loads((tmp_path / "run/trace/probes.json").read_text())

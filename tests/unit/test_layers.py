@@ -26,13 +26,16 @@ MAY_IMPORT = {
     "units": set[str](),
     "options": {"config"},
     "records": set[str](),
+    # The form of a stream's file, for who writes and who reads it.
+    "streamfile": {"errors", "records"},
     "mmu": GROUND,
-    "trace": GROUND | {"units", "records"},
+    "trace": GROUND | {"units", "records", "streamfile"},
     "config": GROUND | {"units"},
     "images": GROUND | {"units"},
     "guest": GROUND | {"units", "config", "images"},
-    "probe": GROUND | {"units", "records", "config", "images", "mmu", "guest", "machine"},
-    "machine": GROUND | {"units", "config", "images", "records"},
+    "probe": GROUND
+    | {"units", "records", "streamfile", "config", "images", "mmu", "guest", "machine"},
+    "machine": GROUND | {"units", "config", "images", "records", "streamfile"},
     "rundir": GROUND | {"units"},
     # Sees timelines, and how files are replaced; nothing of machines and guests.
     "export": GROUND | {"units", "rundir", "trace"},
@@ -65,7 +68,7 @@ MAY_IMPORT = {
     # on a board of its own (`bench.board`).
     "bench": GROUND
     | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
-    | {"machine", "probe", "tracing", "guest", "mmu"},
+    | {"machine", "probe", "tracing", "guest", "mmu", "streamfile"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli", "pytest_plugin"},
     "pytest_plugin": EVERYTHING - {"commands", "cli", "pytest_plugin", "terminal"},

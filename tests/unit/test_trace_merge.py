@@ -22,7 +22,7 @@ from orchestrator.records import (
 )
 from orchestrator.trace.merge import Vm, merge
 from orchestrator.trace.run import merge_run
-from orchestrator.trace.streams import read_stream, read_streams
+from orchestrator.trace.streams import read_streams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,33 +276,6 @@ def test_a_task_that_could_not_be_read_is_an_error(tmp_path: Path) -> None:
     broken["valid"] = 0
     with pytest.raises(CheckFailed, match="could not be read at 1 of 1 hits"):
         timeline_of(tmp_path, [broken], [])
-
-
-def test_damaged_streams_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "plugin-0.rec"
-    write_stream(path, Observer.PLUGIN, 0, [record(1, Kind.PROBE, 1, [])])
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(StorageError, match=r"holds 127 bytes of records instead of 128; make the"):
-        read_stream(path)
-    write_stream(path, Observer.PLUGIN, 0, [record(1, Kind.PROBE, 1, [])] * 3)
-    whole = bytearray(path.read_bytes())
-    whole[RING_HEADER_BYTES + RECORD.itemsize : RING_HEADER_BYTES + 2 * RECORD.itemsize] = bytes(
-        range(RECORD.itemsize)
-    )
-    path.write_bytes(whole)
-    with pytest.raises(StorageError, match="is damaged: its records are not in a row"):
-        read_stream(path)
-    write_stream(path, Observer.PLUGIN, 0, [])
-    old = bytearray(path.read_bytes())
-    old[4:8] = (VERSION - 1).to_bytes(4, "little")  # docs/record-format.md, images/abi/trace.h
-    path.write_bytes(old)
-    with pytest.raises(
-        StorageError, match=rf"of format {VERSION - 1}, of another version; .* again"
-    ):
-        read_stream(path)
-    path.write_bytes(b"x" * 5000)
-    with pytest.raises(StorageError, match="is not a stream"):
-        read_stream(path)
 
 
 def test_hits_of_which_nobody_knows_what_they_are_are_not_left_out(tmp_path: Path) -> None:
