@@ -23,10 +23,11 @@ from orchestrator.errors import (
 )
 from orchestrator.follow import PageFollower
 from orchestrator.machine.board import Layout
-from orchestrator.machine.channel import Ability, PluginChannel
+from orchestrator.machine.channel import PluginChannel
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
 from orchestrator.machine.marks import Marks
 from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.protocol import Ability
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.machine.stops import Stops

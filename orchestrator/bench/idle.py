@@ -28,10 +28,11 @@ from orchestrator.bench.places import places_symbols, places_toml, run_to_first_
 from orchestrator.bench.printed import Figure
 from orchestrator.errors import CheckFailed, MachineError, PhaseTimeout
 from orchestrator.images import sources
-from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginChannel, PluginProbe
 from orchestrator.machine.command import HYPERVISOR_CONSOLE
 from orchestrator.machine.private_dir import private_dir
 from orchestrator.machine.process import QemuMachine
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.ram import GuestRam
 
 _RUNS: Final = 4

@@ -41,7 +41,8 @@ from orchestrator.bench.places import (
 from orchestrator.bench.printed import Figure, Result, print_figures
 from orchestrator.errors import CheckFailed
 from orchestrator.images import sources
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.guest import Guest
 from orchestrator.probe.program import assemble

@@ -8,7 +8,6 @@ guests: who decides what to probe is `orchestrator.probe`; stopping and going on
 """
 
 import asyncio
-import enum
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,10 @@ from orchestrator.machine.protocol import (
     VALUE,
     VERSION,
     WELCOME,
+    Ability,
     Operation,
+    ProbeMode,
+    Status,
 )
 from orchestrator.records import OP
 
@@ -43,32 +45,6 @@ _NO_STOPS: Final = (1 << 64) - 1
 _WRITE_BYTES: Final = 1 << 16
 _ANSWER_S: Final = 60.0
 """A full ring or a busy host delays an answer; this is the time after which nobody will answer."""
-
-
-class Status(enum.IntEnum):
-    """`enum channel_status`."""
-
-    OK = 0
-    BAD = 1
-    RUNNING = 2
-    MISSING = 3
-    TAKEN = 4
-    CANNOT = 5
-
-
-class Ability(enum.IntFlag):
-    """`enum channel_ability`."""
-
-    DETERMINISTIC = 1
-    HAS_HYP = 2
-    HAS_RING = 4
-
-
-class ProbeMode(enum.IntEnum):
-    """`enum channel_mode`."""
-
-    HVC = 0
-    SHADOW = 1
 
 
 class ChannelError(MachineError):

@@ -46,3 +46,29 @@ class Operation(enum.IntEnum):
     STATE = 10
     COUNT = 11
     STOPPED = 12
+
+
+class Status(enum.IntEnum):
+    """`enum channel_status`."""
+
+    OK = 0
+    BAD = 1
+    RUNNING = 2
+    MISSING = 3
+    TAKEN = 4
+    CANNOT = 5
+
+
+class Ability(enum.IntFlag):
+    """`enum channel_ability`."""
+
+    DETERMINISTIC = 1
+    HAS_HYP = 2
+    HAS_RING = 4
+
+
+class ProbeMode(enum.IntEnum):
+    """`enum channel_mode`."""
+
+    HVC = 0
+    SHADOW = 1

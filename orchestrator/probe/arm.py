@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from orchestrator.config import ProbeConfig
 from orchestrator.errors import CheckFailed, MachineError, OrchestrateError, UsageError
 from orchestrator.guest.symbols import Encoding
-from orchestrator.machine.channel import PluginProbe, ProbeCounts, ProbeMode
+from orchestrator.machine.channel import PluginProbe, ProbeCounts
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.mmu import Mmu
 from orchestrator.probe.guest import Guest, View, find_guest
 from orchestrator.probe.place import Place, ProbeRefused, Refusal, find

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.streamfile import read_stream
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from orchestrator.bench.places import ALL_PLACES, places_toml, run_to_first_call
-from orchestrator.machine.channel import CoreCounters, PluginProbe, ProbeMode
+from orchestrator.machine.channel import CoreCounters, PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.streamfile import read_stream
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from orchestrator.bench.board import hvc, staged_pa
-from orchestrator.machine.channel import Ability, ChannelError, PluginProbe, ProbeMode
+from orchestrator.machine.channel import ChannelError, PluginProbe
+from orchestrator.machine.protocol import Ability, ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.records import OP, Kind

@@ -16,8 +16,9 @@ import pytest
 
 from orchestrator.bench.board import Board, machine_of, prepare, staged_pa
 from orchestrator.bench.places import PLACES, places_symbols, places_toml, set_rounds
-from orchestrator.machine.channel import PluginChannel, PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginChannel, PluginProbe
 from orchestrator.machine.private_dir import private_dir
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.ram import GuestRam
 from orchestrator.machine.rings import RingReader, hypervisor_rings
 from orchestrator.records import HV_TRACE_RING_RECORDS, Kind

@@ -11,15 +11,17 @@ import pytest
 
 from orchestrator import records
 from orchestrator.errors import MachineError
-from orchestrator.machine.channel import (
+from orchestrator.machine.channel import ChannelError, PluginProbe, StopPassed
+from orchestrator.machine.protocol import (
+    HEADER,
+    HELLO,
+    MAGIC,
+    VERSION,
     Ability,
-    ChannelError,
-    PluginProbe,
+    Operation,
     ProbeMode,
     Status,
-    StopPassed,
 )
-from orchestrator.machine.protocol import HEADER, HELLO, MAGIC, VERSION, Operation
 
 pytestmark = pytest.mark.system
 

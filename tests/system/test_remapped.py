@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from orchestrator import records
 from orchestrator.bench.board import elf_symbols
 from orchestrator.images import sources
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.streamfile import read_stream

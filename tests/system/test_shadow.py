@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from orchestrator.machine.board import RAM_PA
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import RingReader, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.records import OP

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from orchestrator import records
 from orchestrator.bench.board import hvc
-from orchestrator.machine.channel import PluginProbe, ProbeMode
+from orchestrator.machine.channel import PluginProbe
+from orchestrator.machine.protocol import ProbeMode
 from orchestrator.machine.rings import Ring, RingReader, hypervisor_rings, plugin_rings
 from orchestrator.probe.program import Code
 from orchestrator.streamfile import read_stream

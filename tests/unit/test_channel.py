@@ -10,7 +10,7 @@ import pytest
 from cheader import measured
 
 from orchestrator.errors import MachineError
-from orchestrator.machine import channel, protocol
+from orchestrator.machine import protocol
 from orchestrator.machine.channel import PluginChannel
 
 PLUGIN = Path(__file__).parents[2] / "qemu_plugin"
@@ -38,9 +38,9 @@ CONSTANTS = {
     "CHANNEL_ANY_VM": protocol.ANY_VM,
     "CHANNEL_COUNTER_VMS": protocol.COUNTER_VMS,
     **{f"CHANNEL_{each.name}": each.value for each in protocol.Operation},
-    **{f"CHANNEL_{each.name}": each.value for each in channel.Status},
-    **{f"CHANNEL_{each.name}": each.value for each in channel.Ability},
-    **{f"CHANNEL_{each.name}": each.value for each in channel.ProbeMode},
+    **{f"CHANNEL_{each.name}": each.value for each in protocol.Status},
+    **{f"CHANNEL_{each.name}": each.value for each in protocol.Ability},
+    **{f"CHANNEL_{each.name}": each.value for each in protocol.ProbeMode},
 }
 PROBE_MEMBERS = ("id", "mode", "vm", "ops", "va", "limit", "pa", "from_ns", "until_ns")
 
