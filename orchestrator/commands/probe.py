@@ -137,7 +137,9 @@ def _check(args: argparse.Namespace) -> int:
         found = _ask(args, do="check", probe=_texts([spec])[0])
     shown = _print_json(args, found)
     if found["places"] == 1 and found["refused"]:
-        raise CheckFailed(f"{place}: no probe can be placed: {next(iter(found['refused']))}")
+        ((reason, which),) = found["refused"].items()
+        near = "".join(_near(places) for places in which["nearest"].values())
+        raise CheckFailed(f"{place}: no probe can be placed: {reason}{near}")
     if not shown:
         _show_survey(found)
     percent = 100 * found["possible"] / found["places"]
@@ -199,3 +201,9 @@ def _show_survey(found: Mapping[str, Any]) -> None:
         print(f"{count:8}  {name}")
     for reason, which in found["refused"].items():
         print(f"{which['count']:8}  refused: {reason}, such as {', '.join(which['such_as'])}")
+        for where, places in which["nearest"].items():
+            print(f"{'':8}  {where}{_near(places)}")
+
+
+def _near(places: Sequence[str]) -> str:
+    return f"; the nearest that work: {', '.join(places)}"

@@ -5,6 +5,7 @@ Nothing is written here. Whether an HVC can take an instruction's place is known
 whether its word is code at all by `guest`.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -110,8 +111,7 @@ def find(wanted: Wanted, view: View, *, near: bool = True) -> Place | Refusal:
     where = f"{wanted.config.vm}:{wanted.label}"
     found = _look(view, wanted.va, hvc=wanted.config.mode == "hvc", thumb=wanted.thumb)
     if isinstance(found, str):
-        nearest = tuple(_nearest(wanted, view)) if near else ()
-        return Refusal(where=where, reason=found, nearest=nearest)
+        return Refusal(where=where, reason=found, nearest=nearest(wanted, view) if near else ())
     code, size, displaced = found
     return Place(
         wanted=wanted,
@@ -119,6 +119,11 @@ def find(wanted: Wanted, view: View, *, near: bool = True) -> Place | Refusal:
         size=size,
         displaced=displaced,
     )
+
+
+def nearest(wanted: Wanted, view: View) -> tuple[str, ...]:
+    """Places beside a refused one, in the same function, that work in any mode: the nearest first."""
+    return tuple(itertools.islice(_around(wanted, view), _NEAREST))
 
 
 def class_name(operation: Operation) -> str:
@@ -185,20 +190,14 @@ def _size(code: Code) -> int:
     return 4 if instruction.is_long(int.from_bytes(code.data[:2], "little")) else 2
 
 
-def _nearest(wanted: Wanted, view: View) -> Iterator[str]:
-    """Places in the same function, outwards from the refused one."""
+def _around(wanted: Wanted, view: View) -> Iterator[str]:
+    """Places that work in the same function, outwards from the refused one."""
     symbols = view.guest.symbols
     function = symbols.at(wanted.va)
     if function is None:
         return
     low, high = function[0].va, symbols.end_of(function[0])
-    count = 0
     offsets = sorted(range(-_NEAR_BYTES, _NEAR_BYTES + 1, 2), key=lambda at: (abs(at), -at))
     for va in ((wanted.va & ~1) + offset for offset in offsets):
-        if not low <= va < high or (va % 4 and view.encoding(va) is not Encoding.T32):
-            continue
-        if not isinstance(_look(view, va, hvc=True), str):
+        if low <= va < high and not isinstance(_look(view, va, hvc=True), str):
             yield f"{wanted.config.vm}:{symbols.name_of(va)}"
-            count += 1
-            if count == _NEAREST:
-                return

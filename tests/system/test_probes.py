@@ -463,7 +463,7 @@ def test_a_running_system_is_asked_for_walks_symbols_and_places(
     assert everywhere["possible"] >= 0.99 * everywhere["places"]
     assert live("probe", "check", "rtos", "--all").returncode == 0
     short = live("probe", "check", "rtos:OSTimeTick+2 mode=shadow")
-    assert "middle of an instruction" in short.stderr
+    assert "middle of an instruction; the nearest that work: rtos:OSTimeTick" in short.stderr
     program = live("probe", "check", "linux:0x00000004 mode=shadow")
     assert program.returncode == 1
     assert "placed: VA 0x0: stage 1, level 2: the descriptor" in program.stderr

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator import control, records
+from orchestrator import cli, control, records
 from orchestrator.config import ElfVm, LinuxVm
 from orchestrator.config.probes import parse_probe
 from orchestrator.errors import CheckFailed, UsageError
@@ -214,6 +214,45 @@ def test_a_survey_names_the_address_of_what_is_refused_alone(elf: Path) -> None:
     (both,) = survey(view, wanted).refused
     assert "0x5000" in alone
     assert "0x" not in both
+
+
+def test_a_survey_looks_around_a_few_refused_places_but_not_around_many(elf: Path) -> None:
+    guest = guest_of(elf)
+    view = image_views({"t": guest})["t"]
+    function = guest.symbols.find("choice")
+    data = range(function.va, guest.symbols.end_of(function), 4)
+    literal = next(va for va in data if guest.symbols.encoding(va) is Encoding.DATA)
+    refused = resolve(parse_probe(f"t:{literal:#x}"), guest)
+    for count, looks in ((1, True), (20, True), (21, False)):
+        found = survey(view, refused * count)
+        (which,) = found.document()["refused"].values()
+        assert which["count"] == count
+        assert bool(which["nearest"]) is looks
+    (which,) = survey(view, refused).document()["refused"].values()
+    ((where, nearest),) = which["nearest"].items()
+    assert which["such_as"] == [where]
+    assert len(nearest) == 2
+    for text in nearest:
+        (wanted,) = resolve(parse_probe(text), guest)
+        assert isinstance(find(wanted, view), Place)
+
+
+def test_a_check_of_one_place_tells_the_nearest_that_work(
+    elf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(
+        f'[machine]\ncores = 1\n[vm.t]\ntype = "elf"\nram = "2M"\npin = [0]\nimage = "{elf}"\n'
+    )
+    symbols = read_symbols(elf)
+    function = symbols.find("choice")
+    words = range(function.va, symbols.end_of(function), 4)
+    literal = next(va for va in words if symbols.encoding(va) is Encoding.DATA)
+    assert cli.main(["probe", "check", f"t:{literal:#x}", "-c", str(path)]) == 1
+    told = capsys.readouterr().err
+    assert "is literal data, not code; the nearest that work: t:choice+0x" in told
+    nearest = told.split("the nearest that work: ")[1].split()[0].strip(",")
+    assert cli.main(["probe", "check", nearest, "-c", str(path)]) == 0
 
 
 def test_a_pattern_is_a_probe_for_each_function(elf: Path) -> None:
