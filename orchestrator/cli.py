@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import Any, Final, NoReturn, Self, cast
+from typing import Final, NoReturn, cast
 
 from orchestrator import __version__
 from orchestrator.commands import (
@@ -32,6 +31,7 @@ from orchestrator.commands import (
     walk,
 )
 from orchestrator.errors import Interrupted, OrchestrateError, StorageError, UsageError
+from orchestrator.signals import Signals
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -58,10 +58,6 @@ COMMANDS: Final = (
 """In the order of the help."""
 
 
-class _SignalledError(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP: unwinds everything."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line.
 
@@ -73,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     own, command = _split_command(arguments)
-    with _Signals(ends_process=argv is None) as signals:
+    with Signals(ends_process=argv is None) as signals:
         try:
             code = _run(own, command)
             sys.stdout.flush()
@@ -81,13 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             # argparse ends this way after --help and --version.
             return parsed.code if isinstance(parsed.code, int) else 0
         except KeyboardInterrupt:
-            signals.hold()
-            print("orchestrate: interrupted", file=sys.stderr)
-            return 128 + (signals.received or signal.SIGINT)
+            return signals.told()
         except Exception as error:  # the last resort of the program
             signals.hold()
             if os.environ.get(_DEBUG_VARIABLE):
                 raise
+            if signals.caused(error):
+                return signals.told()
             # Looked for before parsing, so that wrong usage is told as JSON too.
             code = _failed(error, as_json="--json" in own)
             return 128 + signals.received if signals.received else code
@@ -189,46 +185,6 @@ def _split_command(arguments: list[str]) -> tuple[list[str], list[str] | None]:
         return arguments, None
     cut = arguments.index("--")
     return arguments[:cut], arguments[cut + 1 :]
-
-
-class _Signals:
-    """Ctrl-C, SIGTERM and SIGHUP: the first unwinds everything, those after it change nothing.
-
-    Args:
-        ends_process: Nothing comes after this but the interpreter's end, which no signal of an
-            impatient user may give another exit code.
-
-    Attributes:
-        received: The first signal's number; 0: none came.
-    """
-
-    _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self, *, ends_process: bool) -> None:
-        self.received = 0
-        self._ends_process = ends_process
-        self._before: dict[int, Any] = {}
-
-    def hold(self) -> None:
-        """The end is near and short: signals are ignored from here on."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_IGN)
-
-    def _end(self, number: int, _frame: FrameType | None) -> None:
-        if not self.received:
-            self.received = number
-            raise _SignalledError
-
-    def __enter__(self) -> Self:
-        self._before = {n: signal.signal(n, self._end) for n in self._NUMBERS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._ends_process:
-            self.hold()
-        else:
-            for number, handler in self._before.items():
-                signal.signal(number, handler)
 
 
 def _tell(error: OrchestrateError, *, as_json: bool, code: int) -> None:

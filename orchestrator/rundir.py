@@ -101,6 +101,20 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
+def swap_in(made: Path, final: Path, old: Path) -> None:
+    """Gives a finished file or folder its name; what had it goes to `old`, beside it.
+
+    Whatever fails or interrupts it: what had the name before has it again.
+    """
+    try:
+        if final.exists():
+            final.rename(old)
+        made.rename(final)
+    finally:
+        if old.exists() and not final.exists():
+            old.rename(final)
+
+
 def default_root() -> Path:
     """Where runs go that were not given a directory."""
     state = os.environ.get("XDG_STATE_HOME")

@@ -10,9 +10,15 @@ A figure is one function that returns `Figure`s; to add one, write it and name i
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # Loading takes a moment, in which Ctrl-C ends the program as SIGTERM does: without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.bench import loop
 from orchestrator.bench.board import Board, Prepared, elf_symbols, machine_of, prepare
 from orchestrator.bench.places import places_symbols, places_toml, run_to_first_call, set_rounds
 from orchestrator.bench.printed import Figure
@@ -123,7 +124,7 @@ async def _boot(carries: Carries) -> Spent:
         log = made.paths.console_logs["linux"]
         began_s = _processor_s(machine.pid)
         await machine.cont()
-        await asyncio.to_thread(_wait_until, lambda: _READY in log.read_bytes())
+        await _wait_until(lambda: _READY in log.read_bytes())
         spent_s = _processor_s(machine.pid) - began_s
         before, _, _ = log.read_bytes().partition(_READY)
         return Spent(processor_s=spent_s, guest_us=_last_us(before))
@@ -141,9 +142,9 @@ async def _dual(carries: Carries) -> Spent:
 
             began_s = _processor_s(machine.pid)
             await machine.cont()
-            await asyncio.to_thread(_wait_until, lambda: ticks() >= _DUAL_TICKS // 2)
+            await _wait_until(lambda: ticks() >= _DUAL_TICKS // 2)
             half_s = _processor_s(machine.pid) - began_s
-            await asyncio.to_thread(_wait_until, lambda: ticks() >= _DUAL_TICKS)
+            await _wait_until(lambda: ticks() >= _DUAL_TICKS)
             spent_s = _processor_s(machine.pid) - began_s
             guest_us = ticks() * 1000
         if _READY not in made.paths.console_logs["linux"].read_bytes():
@@ -151,12 +152,12 @@ async def _dual(carries: Carries) -> Spent:
         return Spent(processor_s=spent_s, guest_us=guest_us, half_s=half_s)
 
 
-def _wait_until(is_over: Callable[[], bool]) -> None:
+async def _wait_until(is_over: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + _RUN_S
     while not is_over():
         if time.monotonic() > deadline_s:
             raise PhaseTimeout(f"the guests were not ready within {_RUN_S:g} s")
-        time.sleep(_POLL_S)
+        await asyncio.sleep(_POLL_S)
 
 
 @asynccontextmanager
@@ -291,7 +292,7 @@ def in_turns(
     spent: dict[Carries, list[Spent]] = {state: [] for state in states}
     for _ in range(_RUNS):
         for state in states:
-            spent[state].append(asyncio.run(run(state)))
+            spent[state].append(loop.run(run(state)))
     guest_us = spent[states[0]][0].guest_us
     for state, runs in spent.items():
         for each in runs:

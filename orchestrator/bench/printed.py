@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measured figures beside their limits, printed: the command line of `bench.costs` and `bench.probes`.
+"""Measured figures beside their limits, printed: what `bench.costs`, `probes` and `study` share.
 
 What is measured, and how, is theirs.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.errors import OrchestrateError
+from orchestrator.errors import CheckFailed, Interrupted, OrchestrateError
+from orchestrator.signals import Signals
 
 
 class Result(Protocol):
@@ -82,13 +83,36 @@ def print_figures(
     names = parser.parse_args(argv).figures or list(groups)
     if unknown := [name for name in names if name not in groups]:
         parser.error(f"no such figures: {', '.join(unknown)}")
-    holds = True
-    try:
+
+    def measure() -> int:
+        holds = True
         for name in names:
             for figure in groups[name]():
                 print(figure, flush=True)
                 holds &= figure.holds
-    except OrchestrateError as error:
-        print(f"orchestrate: error: {error}", file=sys.stderr)
-        return error.status
-    return 0 if holds else 1
+        return 0 if holds else CheckFailed.exit_code
+
+    return exit_code(measure, ends_process=argv is None)
+
+
+def exit_code(measure: Callable[[], int], *, ends_process: bool) -> int:
+    """Measures; what fails, and an interruption, is told on stderr.
+
+    Args:
+        measure: Returns the exit code.
+        ends_process: As of `Signals`.
+
+    Returns:
+        The exit code.
+    """
+    with Signals(ends_process=ends_process) as signals:
+        try:
+            return measure()
+        except KeyboardInterrupt:
+            return signals.told()
+        except Interrupted as error:  # by a run, whose own business signals are
+            print(f"orchestrate: {error}", file=sys.stderr)
+            return error.status
+        except OrchestrateError as error:
+            print(f"orchestrate: error: {error}", *error.details, sep="\n", file=sys.stderr)
+            return error.status

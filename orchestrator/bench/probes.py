@@ -7,8 +7,13 @@ time, medians of some runs in turns, or rates over a run of some seconds.
 A figure is one function that returns what is printed; to add one, write it and name it in `FIGURES`.
 """
 
-import asyncio
+import signal
 import sys
+
+if __name__ == "__main__":
+    # Loading takes a moment, in which Ctrl-C ends the program as SIGTERM does: without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator import config
-from orchestrator.bench import with_tasks
+from orchestrator.bench import loop, with_tasks
 from orchestrator.bench.board import (
     Board,
     elf_symbols,
@@ -147,7 +152,7 @@ def trap_cost() -> list[Figure]:
     )
     out = []
     for name, wanted, flags, most in cases:
-        costs = asyncio.run(_costs_in_rtos(wanted, flags))
+        costs = loop.run(_costs_in_rtos(wanted, flags))
         words = sum(each.words for each in wanted.fetches) if flags else 0
         out.append(
             Figure(
@@ -214,8 +219,8 @@ async def _rtos_instructions(*, watched: bool) -> tuple[int, int]:
 
 def shadow_cost() -> list[Figure]:
     """Instructions that shadow probes add to a second of guest time."""
-    plain, _ = asyncio.run(_rtos_instructions(watched=False))
-    watched, hits = asyncio.run(_rtos_instructions(watched=True))
+    plain, _ = loop.run(_rtos_instructions(watched=False))
+    watched, hits = loop.run(_rtos_instructions(watched=True))
     return [
         Figure(
             name=f"instructions that {hits} hits of shadow probes add",
@@ -265,7 +270,7 @@ async def _stream(mode: ProbeMode, rounds: int) -> tuple[int, float]:
 
 def stream_rate() -> list[Figure]:
     """How many records a second come through to Python, files written and none lost."""
-    records, took_s = asyncio.run(_stream(ProbeMode.SHADOW, _STREAM_ROUNDS))
+    records, took_s = loop.run(_stream(ProbeMode.SHADOW, _STREAM_ROUNDS))
     return [
         Figure(
             name=f"live stream of {records} shadow hits on two cores, none lost",
@@ -278,8 +283,8 @@ def stream_rate() -> list[Figure]:
 
 def against_gdb() -> list[Figure]:
     """The same job by gdb's Python: stop, note pc, sp, lr and cpsr, go on."""
-    theirs = asyncio.run(gdb_rate())
-    hits, took_s = asyncio.run(_stream(ProbeMode.HVC, _STREAM_ROUNDS // 2))
+    theirs = loop.run(gdb_rate())
+    hits, took_s = loop.run(_stream(ProbeMode.HVC, _STREAM_ROUNDS // 2))
     ours = hits / took_s
     return [
         Figure(name="gdb breakpoint with a Python command", value=theirs, unit="hits/s"),

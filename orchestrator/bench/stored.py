@@ -22,7 +22,7 @@ from orchestrator.bench.difference import Difference
 from orchestrator.bench.model import RESULTS_NAME, from_json
 from orchestrator.errors import StorageError, UsageError
 from orchestrator.records import RECORD, RING_HEADER_BYTES
-from orchestrator.rundir import RUN_JSON, default_root, storage_errors
+from orchestrator.rundir import RUN_JSON, default_root, storage_errors, swap_in
 from orchestrator.trace.memory import PAGES_FOLDER
 from orchestrator.trace.run import LINUX_FOLDER, STREAMS_FOLDER, merge_run
 
@@ -185,23 +185,16 @@ def save_baseline(run: Stored, target: Path) -> None:
         find(target)
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
+            made = place / "made"
             for path in (*run.files(), *_beside(run)):
-                copy = making / (RESULTS_NAME if path == run.path else run.name(path))
+                copy = made / (RESULTS_NAME if path == run.path else run.name(path))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-            making.chmod(0o755)
-            if target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-                target.rename(old / "old")
-                making.rename(target)
-                shutil.rmtree(old)
-            else:
-                making.rename(target)
-        except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
-            raise
+            swap_in(made, target, place / "old")
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _beside(run: Stored) -> Sequence[Path]:

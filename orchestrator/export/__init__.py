@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.errors import MissingToolError, StorageError
-from orchestrator.rundir import final_place, is_stream, storage_errors
+from orchestrator.rundir import final_place, is_stream, storage_errors, swap_in
 from orchestrator.trace.timeline import Timeline
 
 
@@ -105,8 +105,9 @@ def write(timeline: Timeline, name: str, path: Path) -> None:
                     shutil.copyfileobj(source, stream)
                 return
             if final.is_dir():
-                final.rename(place / "old")
-            made.replace(final)
+                swap_in(made, final, place / "old")
+            else:
+                made.replace(final)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from orchestrator.errors import StorageError, UsageError
+from orchestrator.errors import Interrupted, StorageError, UsageError
 from orchestrator.guest.types import Kind, Member, closest
 
 _TRANSPARENT: Final = frozenset(
@@ -185,6 +185,8 @@ class Dwarf:
     def _index(self) -> tuple[dict[str, Any], dict[str, Any]]:
         try:
             return self._read()
+        except Interrupted:  # raised wherever a run is
+            raise
         except Exception as error:  # pyelftools meets damage with whatever comes of it
             raise UsageError(
                 f"{self.path}: its debug information cannot be read ({error}); build it anew"

@@ -254,6 +254,24 @@ def test_a_baseline_does_not_replace_what_is_none(tmp_path: Path) -> None:
     assert (tmp_path / "home" / "precious").read_text() == "text"
 
 
+def test_a_baseline_that_is_not_replaced_after_all_is_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stored.find(make_run(tmp_path / "run"))
+    kept = tmp_path / "kept"
+    stored.save_baseline(run, kept / "board")
+    before = sorted(kept.rglob("*"))
+
+    def interrupted(made: Path, *_: Path) -> None:
+        assert made.is_dir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stored, "swap_in", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stored.save_baseline(run, kept / "board")
+    assert sorted(kept.rglob("*")) == before
+
+
 def test_half_a_stream_is_refused(tmp_path: Path) -> None:
     one, other = make_run(tmp_path / "a"), make_run(tmp_path / "b")
     path = one / "runs" / "one" / "trace" / "plugin-0.rec"

@@ -272,6 +272,22 @@ def test_signal_unwinds_and_gives_128_plus_its_number(
     assert capsys.readouterr().err == "orchestrate: interrupted\n"
 
 
+def test_a_library_that_makes_another_failure_of_a_signal_changes_nothing(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As NumPy does while it is loaded."""
+
+    def act(_reporter: Reporter) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("could not import module datetime") from None
+
+    recorder.act = act
+    assert cli.main(["boot", "-c", DUAL]) == 143
+    assert capsys.readouterr().err == "orchestrate: interrupted\n"
+
+
 def test_what_a_guest_says_cannot_steer_the_terminal(
     recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:

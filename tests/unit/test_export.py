@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What all formats share: equal bytes for equal timelines, and whole files or none."""
 
+import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -65,6 +66,26 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
         export.write(dual_timeline(1), "text", tmp_path / "out")
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").read_text() == "before"
+
+
+@pytest.mark.parametrize("name", export.FORMATS)
+def test_an_interruption_leaves_what_was_there_and_nothing_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export.write(dual_timeline(1), name, tmp_path / "out")
+    before = content(tmp_path / "out")
+    writer = importlib.import_module(f"orchestrator.export.{export.FORMATS[name].module}")
+    real = writer.write
+
+    def interrupted(timeline: Timeline, path: Path) -> None:
+        real(timeline, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export.write(dual_timeline(2), name, tmp_path / "out")
+    assert content(tmp_path / "out") == before
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_folder_of_the_users_is_not_replaced(tmp_path: Path) -> None:

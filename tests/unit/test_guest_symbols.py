@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from orchestrator.errors import StorageError, UsageError
+from orchestrator.errors import Interrupted, StorageError, UsageError
 from orchestrator.guest.dwarf import Dwarf
 from orchestrator.guest.symbols import Encoding
 from orchestrator.guest.symbols_elf import read_symbols
@@ -170,6 +170,17 @@ def test_damaged_types_are_told(elf: Path, tmp_path: Path) -> None:
     (tmp_path / "x.elf").write_bytes(whole[:at] + b"\xff" * size + whole[at + size :])
     with pytest.raises(UsageError, match=r"x\.elf: its debug information cannot be read"):
         Dwarf(tmp_path / "x.elf").variable("table")
+
+
+def test_who_interrupts_a_run_while_types_are_read_is_not_told_of_damage(
+    elf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_self: Dwarf) -> None:
+        raise Interrupted("by SIGINT")
+
+    monkeypatch.setattr(Dwarf, "_read", interrupted)
+    with pytest.raises(Interrupted):
+        Dwarf(elf).variable("table")
 
 
 def test_wrong_members_and_types_are_told_with_the_closest(elf: Path) -> None:

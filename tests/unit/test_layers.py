@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "starts": GROUND | {"config", "rundir", "machine", "probe"},
     # Traces by running a session, and shows what came of it.
     "tracing": EVERYTHING - {"tracing", "bench", "cli", "commands", "pytest_plugin", "terminal"},
+    "signals": GROUND,
     "interruptions": GROUND,
     # A run: what is known of it, and what it needs before QEMU starts.
     "run_record": GROUND | {"config", "machine", "options", "rundir"},
@@ -68,7 +69,7 @@ MAY_IMPORT = {
     # on a board of its own (`bench.board`).
     "bench": GROUND
     | {"units", "config", "images", "options", "records", "trace", "export", "rundir", "session"}
-    | {"machine", "probe", "tracing", "guest", "mmu", "streamfile"},
+    | {"machine", "probe", "tracing", "guest", "mmu", "streamfile", "signals"},
     "terminal": GROUND | {"session"},
     "commands": EVERYTHING - {"commands", "cli", "pytest_plugin"},
     "pytest_plugin": EVERYTHING - {"commands", "cli", "pytest_plugin", "terminal"},

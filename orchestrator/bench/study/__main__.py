@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: MIT
 """`python -m orchestrator.bench.study`: see the package."""
 
-import argparse
+import signal
 import sys
+
+if __name__ == "__main__":
+    # Loading takes a moment, in which Ctrl-C ends the program as SIGTERM does: without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import argparse
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from orchestrator import config
-from orchestrator.bench.printed import Figure
+from orchestrator.bench.printed import Figure, exit_code
 from orchestrator.bench.registry import UNIXBENCH
 from orchestrator.bench.study import start, sweeps, table, thousand, ways
-from orchestrator.errors import CheckFailed, OrchestrateError, UsageError
+from orchestrator.errors import CheckFailed, UsageError
 from orchestrator.images import sources
 from orchestrator.rundir import default_root, storage_errors
 
@@ -46,13 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="two tests only: to see that it works here"
     )
-    try:
-        return _study(parser.parse_args(arguments))
-    except KeyboardInterrupt:
-        return 130
-    except OrchestrateError as error:
-        print(f"study: error: {error.message}", *error.details, sep="\n", file=sys.stderr)
-        return error.status
+    args = parser.parse_args(arguments)
+    return exit_code(lambda: _study(args), ends_process=arguments is None)
 
 
 def _study(args: argparse.Namespace) -> int:
