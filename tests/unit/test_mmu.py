@@ -251,7 +251,7 @@ def long_cases(draw: st.DrawFn) -> tuple[Mmu, Stage2, list[Mapping], dict[str, i
 
 @pytest.mark.parametrize("cases", [short_cases(), long_cases()], ids=["short", "long"])
 def test_every_mapped_address_leads_where_the_mapping_says(cases: st.SearchStrategy) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(cases, st.data())
     def check(case: tuple[Mmu, Stage2, list[Mapping], dict[str, int]], data: st.DataObject) -> None:
         mmu, stage2, mappings, _ = case
@@ -270,7 +270,7 @@ def test_every_mapped_address_leads_where_the_mapping_says(cases: st.SearchStrat
 
 @pytest.mark.parametrize("cases", [short_cases(), long_cases()], ids=["short", "long"])
 def test_an_address_beside_the_mappings_is_a_stage_1_fault(cases: st.SearchStrategy) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(cases, st.integers(0, 2**32 - 1))
     def check(case: tuple[Mmu, Stage2, list[Mapping], dict[str, int]], va: int) -> None:
         mmu, _, mappings, _ = case
@@ -288,7 +288,7 @@ def test_an_address_beside_the_mappings_is_a_stage_1_fault(cases: st.SearchStrat
     check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(short_cases(), st.data())
 def test_what_stage_2_lacks_is_its_own_fault(
     case: tuple[Mmu, Stage2, list[Mapping], dict[str, int]], data: st.DataObject
