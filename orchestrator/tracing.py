@@ -32,7 +32,7 @@ from orchestrator.trace.run import (
     merge_run,
 )
 from orchestrator.trace.streams import BIRTH, BIRTH_PLACE, CLOCK_PLACE
-from orchestrator.trace.timeline import Timeline
+from orchestrator.trace.timeline import LEFT_OUT_ADVICE, Timeline
 
 DEFAULT_COMMAND: Final = ("sh", "-c", "context1 200 >/dev/null; sleep 0.35")
 """Some work for Linux, and then some periods of the project's RTOS."""
@@ -245,10 +245,14 @@ def summary(timeline: Timeline) -> list[str]:
                 f"{source.name}: clock {clock.clock} fitted by {clock.samples} pieces of evidence, "
                 f"at most {clock.residual_ns} ns off"
             )
-        lines += [
-            f"{source.name}: {count} events were lost on core {core}"
-            for core, count in sorted(source.lost.items())
-        ]
+    gaps = timeline.gaps()
+    lines += [
+        f"{each.source}: {each.events} events were lost on core {each.cpu}" for each in gaps["lost"]
+    ]
+    lines += [
+        f"{each.source}: {each.events} events were left out on core {each.cpu}: {LEFT_OUT_ADVICE}"
+        for each in gaps["left_out"]
+    ]
     cores = Counter(core for source in timeline.sources for core in source.cores)
     if all(source.kind != "hypervisor" for source in timeline.sources):
         lines += [

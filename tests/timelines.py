@@ -143,8 +143,11 @@ LINUX_PROCESSES = {401: (401, 1), 402: (401, 1), 15: (15, 2), 55: (None, None)}
 """tgid and ppid: two threads of one process, one of the kernel's, one of which nothing is known."""
 
 
-def dual_timeline(ticks: int = 50, **more: Any) -> Timeline:
-    """A dual system for `ticks` ticks of the RTOS: 10 ms each, about 60 events."""
+def dual_timeline(ticks: int = 50, *, left_out: int = 0, **more: Any) -> Timeline:
+    """A dual system for `ticks` ticks of the RTOS: 10 ms each, about 60 events.
+
+    Three events of core 1 are lost, `left_out` ones of core 0 left out.
+    """
     tasks = {
         **{
             pid: Task(pid=pid, comm=comm, source=LINUX, prio=120, tgid=tgid, ppid=ppid)
@@ -163,6 +166,7 @@ def dual_timeline(ticks: int = 50, **more: Any) -> Timeline:
                 kind="linux",
                 clock=ClockFit(clock="local", offset_ns=-1_234_567, residual_ns=16, samples=40),
                 cores=(0,),
+                left_out={0: left_out},
             ),
             Source(name="rtos", kind="rtos", clock=ClockFit(clock="counter"), cores=(1,)),
             Source(

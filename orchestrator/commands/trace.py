@@ -2,6 +2,7 @@
 """`orchestrate trace`: run a command in Linux and record what all guests do meanwhile."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -93,6 +94,10 @@ def _trace(args: argparse.Namespace) -> int:
         document = json.loads(reporter.result(result.boot))
         document["trace"] = {
             "events": len(result.timeline),
+            **{
+                why: [dataclasses.asdict(each) for each in gaps]
+                for why, gaps in result.timeline.gaps().items()
+            },
             "contradictions": list(result.timeline.contradictions),
             "files": {name: str(path) for name, path in result.files.items()},
         }

@@ -272,24 +272,26 @@ class _Stream:
 
     def write(self, file: BinaryIO) -> None:
         timeline = self._timeline
-        lost = sum(source.lost.get(self.cpu, 0) for source in timeline.sources)
+        missing = timeline.missing(self.cpu)
         own = [rows[timeline.cpu[rows] == self.cpu] for rows in chunks(timeline)]
         packets = [rows for rows in own if len(rows)]
-        # The first packet is empty: a reader takes the difference between packets for what was
-        # lost, and when in the run that was is not known.
+        # The first packet is empty: a reader takes the difference between packets for what is
+        # missing, and when in the run that was is not known.
         begin = int(timeline.time_ns[packets[0][0]]) if packets else 0
-        file.write(self._packet(begin, begin, lost=0, content=b""))
+        file.write(self._packet(begin, begin, missing=0, content=b""))
         for at, rows in enumerate(packets):
             first, last = (int(timeline.time_ns[rows[end]]) for end in (0, -1))
             content = _records(timeline, rows)
             is_last = at == len(packets) - 1
-            file.write(self._packet(first, last, lost=lost if is_last else 0, content=content))
+            file.write(
+                self._packet(first, last, missing=missing if is_last else 0, content=content)
+            )
 
-    def _packet(self, begin_ns: int, end_ns: int, *, lost: int, content: bytes) -> bytes:
+    def _packet(self, begin_ns: int, end_ns: int, *, missing: int, content: bytes) -> bytes:
         bits = 8 * (_PACKET.itemsize + len(content))
         values: tuple[Any, ...] = (
             *(_MAGIC, self._identity.bytes, 0),
-            *(begin_ns, end_ns, bits, bits, self._count, lost, self.cpu),
+            *(begin_ns, end_ns, bits, bits, self._count, missing, self.cpu),
         )
         self._count += 1
         return np.array([values], _PACKET).tobytes() + content

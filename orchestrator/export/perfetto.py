@@ -111,8 +111,7 @@ def _system(timeline: Timeline) -> Iterator[schema.TracePacket]:
     packet = schema.TracePacket(trusted_packet_sequence_id=_SEQUENCE)
     packet.ftrace_stats.phase = schema.FtraceStats.END_OF_TRACE
     for cpu in range(timeline.cores):
-        lost = sum(source.lost.get(cpu, 0) for source in timeline.sources)
-        packet.ftrace_stats.cpu_stats.add(cpu=cpu, overrun=lost)
+        packet.ftrace_stats.cpu_stats.add(cpu=cpu, overrun=timeline.missing(cpu))
     yield packet
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from orchestrator.export import analysis
 from orchestrator.export.report_data import Distribution, Report
-from orchestrator.trace.timeline import Timeline
+from orchestrator.trace.timeline import LEFT_OUT_ADVICE, Timeline
 
 _NS_STEPS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
 
@@ -47,15 +47,17 @@ def duration(ns: float) -> str:
 
 
 def _notice(timeline: Timeline) -> str:
-    lost = [
-        f"{source.name}, core {cpu}: {count:,} events lost"
-        for source in timeline.sources
-        for cpu, count in sorted(source.lost.items())
-        if count
+    gaps = timeline.gaps()
+    told = [
+        *(f"{each.source}, core {each.cpu}: {each.events:,} events lost" for each in gaps["lost"]),
+        *(
+            f"{each.source}, core {each.cpu}: {each.events:,} events left out: {LEFT_OUT_ADVICE}"
+            for each in gaps["left_out"]
+        ),
+        *(f"contradiction: {each}" for each in timeline.contradictions),
     ]
-    told = [*lost, *(f"contradiction: {each}" for each in timeline.contradictions)]
     if not told:
-        return '<p class="notice good">Nothing was lost, and no order of events contradicts itself.</p>'
+        return '<p class="notice good">Nothing is missing, and no order of events contradicts itself.</p>'
     items = "".join(f"<li>{escape(each)}</li>" for each in told)
     return f'<div class="notice bad"><strong>This timeline is not whole.</strong><ul>{items}</ul></div>'
 
@@ -151,6 +153,7 @@ def _sources(timeline: Timeline) -> str:
             "cores",
             "events",
             "lost",
+            "left out",
             "clock",
             "added to it",
             "error at most",
@@ -163,6 +166,7 @@ def _sources(timeline: Timeline) -> str:
                 ", ".join(map(str, source.cores)),
                 f"{count:,}",
                 f"{sum(source.lost.values()):,}",
+                f"{sum(source.left_out.values()):,}",
                 escape(source.clock.clock),
                 f"{source.clock.offset_ns:+,} ns" if source.clock.samples else "—",
                 f"{source.clock.residual_ns:,} ns" if source.clock.samples else "exact",
@@ -172,7 +176,7 @@ def _sources(timeline: Timeline) -> str:
             )
             for source, count in zip(timeline.sources, counts, strict=True)
         ),
-        numbers=frozenset({3, 4, 6, 7, 8}),
+        numbers=frozenset({3, 4, 5, 7, 8, 9}),
         nothing="This timeline has no sources.",
     )
 

@@ -4,7 +4,7 @@
 The first columns are those that every event has. Then comes each field of each event that occurs,
 under its own name, empty for events without it: ``df[df.event == "sched_switch"].next_pid``. Last
 is the text that ftrace prints behind the event's name. The schema's metadata says what is missing:
-`lost`, `contradictions` and `clocks`, as JSON.
+`lost`, `left_out`, `contradictions` and `clocks`, as JSON.
 """
 
 import json
@@ -65,12 +65,7 @@ def write(timeline: Timeline, path: Path) -> None:
 def _metadata(timeline: Timeline) -> dict[str, str]:
     """What is to be known of all events together."""
     facts = {
-        "lost": [
-            {"source": source.name, "cpu": cpu, "events": count}
-            for source in timeline.sources
-            for cpu, count in sorted(source.lost.items())
-            if count
-        ],
+        **{why: [asdict(each) for each in gaps] for why, gaps in timeline.gaps().items()},
         "contradictions": list(timeline.contradictions),
         "clocks": [{"source": each.name, **asdict(each.clock)} for each in timeline.sources],
     }

@@ -2,7 +2,7 @@
 """ftrace's own text: the form of the kernel's file `trace`, one line an event.
 
 Times have nine digits, as `trace-cmd report -t` prints them: the counter's steps would get lost in
-the kernel's six. Loss and contradictions are in the head, as comments.
+the kernel's six. What is missing and contradictions are in the head, as comments.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -177,16 +177,15 @@ _CONTEXTS: Final = Memo(_context)
 
 def _head(timeline: Timeline) -> str:
     notes = [
-        f"# lost: {source.name}, cpu {cpu}: {count} events"
-        for source in timeline.sources
-        for cpu, count in sorted(source.lost.items())
-        if count
+        f"# {why.replace('_', ' ')}: {each.source}, cpu {each.cpu}: {each.events} events"
+        for why, gaps in timeline.gaps().items()
+        for each in gaps
     ]
     notes += [f"# contradiction: {each}" for each in timeline.contradictions]
-    lost = sum(sum(source.lost.values()) for source in timeline.sources)
+    missing = sum(timeline.missing(cpu) for cpu in range(timeline.cores))
     return _HEAD.format(
         kept=len(timeline),
-        written=len(timeline) + lost,
+        written=len(timeline) + missing,
         cores=timeline.cores,
         notes="".join(f"{note}\n" for note in [*notes, "#"]) if notes else "",
     )

@@ -116,42 +116,38 @@ def _options(timeline: Timeline) -> Iterator[tuple[int, str]]:
     yield _OPTION_TRACECLOCK, "[local]\0"
     if timeline.uname:
         yield _OPTION_UNAME, f"Linux {timeline.uname} armv7l\0"
-    lost = _lost(timeline)
     for cpu in range(timeline.cores):
         entries = int(np.count_nonzero(timeline.cpu == cpu))
-        yield _OPTION_CPUSTAT, f"CPU: {cpu}\nentries: {entries}\noverrun: {lost[cpu]}\n\0"
+        yield (
+            _OPTION_CPUSTAT,
+            f"CPU: {cpu}\nentries: {entries}\noverrun: {timeline.missing(cpu)}\n\0",
+        )
     yield _OPTION_CPUCOUNT, struct.pack("<I", timeline.cores).decode("latin-1")
-
-
-def _lost(timeline: Timeline) -> list[int]:
-    return [
-        sum(source.lost.get(cpu, 0) for source in timeline.sources) for cpu in range(timeline.cores)
-    ]
 
 
 def _pages(timeline: Timeline, cpu: int) -> Iterator[NDArray[np.uint8]]:
     """The pages of one core, some at a time."""
     rows = np.flatnonzero(timeline.cpu == cpu)
-    lost = _lost(timeline)[cpu]
+    missing = timeline.missing(cpu)
     if not len(rows):
         empty = np.zeros(_PAGE_BYTES, np.uint8)
-        if lost:
-            _mark_lost(empty, lost)
+        if missing:
+            _mark_missing(empty, missing)
         yield empty
         return
     for start in range(0, len(rows), _COPY_EVENTS):
         pages = _pack(timeline, rows[start : start + _COPY_EVENTS])
-        if start == 0 and lost:
-            _mark_lost(pages, lost)
+        if start == 0 and missing:
+            _mark_missing(pages, missing)
         yield pages
 
 
-def _mark_lost(pages: NDArray[np.uint8], lost: int) -> None:
+def _mark_missing(pages: NDArray[np.uint8], missing: int) -> None:
     """Says in the first page how many events are missing before it."""
     words = pages[:_PAGE_BYTES].view("<u4")
     used = int(words[2])
     words[2] |= np.uint32(_MISSED)
-    words[(_PAGE_HEADER_BYTES + used) // 4] = min(lost, (1 << 32) - 1)
+    words[(_PAGE_HEADER_BYTES + used) // 4] = min(missing, (1 << 32) - 1)
 
 
 def _pack(timeline: Timeline, rows: NDArray[np.intp]) -> NDArray[np.uint8]:

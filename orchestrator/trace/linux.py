@@ -42,13 +42,14 @@ class LinuxTrace:
         comms: Names of tasks by pid.
         processes: Of the threads that were there before recording began, by pid.
         lost: Events lost, by Linux's CPU number.
+        left_out: Events that have no format or are damaged, by Linux's CPU number; not in `events`.
         kallsyms: As /proc/kallsyms.
         printk_formats: Strings that `trace_printk` events refer to.
         header_page: As in tracefs.
         header_event: As in tracefs.
         ended: Trace clock at the end of recording: of the last event, or when that was looked at.
         release: Of the kernel, such as "6.1.0-50-armmp".
-        doubts: Where what was pulled contradicts what Linux has counted, or cannot be understood.
+        doubts: Where what was pulled contradicts what Linux has counted.
     """
 
     pages: NDArray[np.uint8]
@@ -59,6 +60,7 @@ class LinuxTrace:
     comms: Mapping[int, str] = field(default_factory=dict)
     processes: Mapping[int, Process] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
+    left_out: Mapping[int, int] = field(default_factory=dict)
     kallsyms: str = ""
     printk_formats: str = ""
     header_page: str = ""
@@ -94,7 +96,7 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
     )
     release = re.match(r"Linux version (\S+)", (folder / "version").read_text())
     pages, all_events = read_rings(taken)
-    events, strange = _understood(pages, all_events, formats)
+    events, left_out = _understood(pages, all_events, formats)
     counts = {cpu: _counts(folder, cpu) for cpu in events}
     tasks = folder / "tasks"  # runs of earlier versions have none
     fit, looked = _fit(folder, formats)
@@ -108,6 +110,7 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
         comms=_comms((folder / "saved_cmdlines").read_text(errors="replace")),
         processes=read_processes(tasks.read_text()) if tasks.exists() else {},
         lost=_lost(counts, events),
+        left_out=left_out,
         kallsyms=(folder / "kallsyms").read_text(),
         printk_formats=(folder / "printk_formats").read_text(errors="replace"),
         header_page=header_page,
@@ -117,8 +120,7 @@ def _read(folder: Path, taken: Path) -> LinuxTrace:
             f"CPU {cpu}'s pages hold {len(ring.time)} events, but Linux counts {count}"
             for cpu, ring in all_events.items()
             if (count := counts[cpu].get("entries", 0)) != len(ring.time)
-        )
-        + strange,
+        ),
     )
 
 
@@ -140,7 +142,7 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         pages, events = read_rings(folder)
     except OSError as error:
         raise GuestError(f"{folder}: the rescued pages cannot be read: {error}") from error
-    events, strange = _understood(pages, events, other.formats)
+    events, left_out = _understood(pages, events, other.formats)
     last = [int(ring.time[-1]) for ring in events.values() if len(ring.time)]
     if not last:
         raise GuestError(f"{folder}: the rescued pages hold no events")
@@ -150,8 +152,9 @@ def read_rescued(folder: Path, reference: Path) -> LinuxTrace:
         events=events,
         ended=max(last),
         comms={},
-        doubts=strange,
+        doubts=(),
         lost={cpu: ring.missed for cpu, ring in events.items() if ring.missed},
+        left_out=left_out,
     )
 
 
@@ -201,16 +204,17 @@ def read_rings(folder: Path) -> tuple[NDArray[np.uint8], dict[int, RingEvents]]:
 
 def _understood(
     pages: NDArray[np.uint8], events: Mapping[int, RingEvents], formats: tuple[EventFormat, ...]
-) -> tuple[dict[int, RingEvents], tuple[str, ...]]:
-    """The events that have a format, and what is to be said of the others.
+) -> tuple[dict[int, RingEvents], dict[int, int]]:
+    """The events that are whole and have a format, and the number of the others, by CPU.
 
-    A command may record what the config does not name; and a guest may write anything there.
+    A command may have switched an event off again, of which then nobody saves the format; and a
+    guest may write anything there.
     """
     needed = np.full(1 << 16, _NO_EVENT, np.uint32)
     for form in formats:
         # The kernel may cut the last field short where it is an array.
         needed[form.id] = max((each.offset + each.bytes for each in form.fields[:-1]), default=0)
-    understood, strange = {}, []
+    understood, left_out = {}, {}
     for cpu, ring in events.items():
         known = ring.bytes >= needed[pages.view("<u2")[ring.offset >> np.uint64(1)]]
         understood[cpu] = ring
@@ -221,11 +225,8 @@ def _understood(
                 bytes=ring.bytes[known],
                 missed=ring.missed,
             )
-            strange.append(
-                f"{np.count_nonzero(~known)} events of CPU {cpu} are left out: they are of no "
-                "format that is known; events in [trace.linux] would name theirs"
-            )
-    return understood, tuple(strange)
+            left_out[cpu] = int(np.count_nonzero(~known))
+    return understood, left_out
 
 
 def _comms(text: str) -> dict[int, str]:

@@ -156,6 +156,7 @@ class _Merge:
             clock=fit,
             cores=vm.cores,
             lost={vm.cores[cpu]: count for cpu, count in linux.lost.items()},
+            left_out={vm.cores[cpu]: count for cpu, count in linux.left_out.items()},
         )
         self._payload.append(linux.pages)
         self._payload_bytes = len(linux.pages)

@@ -11,7 +11,7 @@ Who fills it in: `merge`. Who reads it: `orchestrator.export`, `orchestrator.ben
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,13 @@ class ClockFit:
     samples: int = 0
 
 
+LEFT_OUT_ADVICE: Final = (
+    "damaged, or of an event whose format was not saved: name it in events of [trace.linux], or let "
+    "it be enabled still when the command ends"
+)
+"""Why events are left out, and what to do; for people."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where events come from.
@@ -96,6 +103,8 @@ class Source:
         kind: What it is.
         clock: How its times were fitted.
         lost: Events known to be lost, by core.
+        left_out: Events that were recorded and are not in the timeline, by core: nobody has saved
+            what they mean, or they are damaged.
         cores: The board's cores that it may run on; of a VM the core of each vCPU.
     """
 
@@ -104,6 +113,22 @@ class Source:
     clock: ClockFit
     cores: tuple[int, ...]
     lost: Mapping[int, int] = field(default_factory=dict)
+    left_out: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Events that took place and are not in the timeline.
+
+    Attributes:
+        source: Name of the source.
+        cpu: Core of the board.
+        events: How many.
+    """
+
+    source: str
+    cpu: int
+    events: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +199,26 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+    def gaps(self) -> dict[str, list[Gap]]:
+        """What is missing, by the reason: "lost" or "left_out", as `Source` has them."""
+        counts = {
+            "lost": [each.lost for each in self.sources],
+            "left_out": [each.left_out for each in self.sources],
+        }
+        return {
+            why: [
+                Gap(source=source.name, cpu=cpu, events=count)
+                for source, by_core in zip(self.sources, found, strict=True)
+                for cpu, count in sorted(by_core.items())
+                if count
+            ]
+            for why, found in counts.items()
+        }
+
+    def missing(self, cpu: int) -> int:
+        """Events of a core that are not here, whatever the reason."""
+        return sum(each.events for gaps in self.gaps().values() for each in gaps if each.cpu == cpu)
 
     def format_named(self, name: str) -> EventFormat | None:
         """The format of an event by its name; None: the timeline has no such event."""

@@ -6,6 +6,7 @@ Each reader of a format counts the events itself; the kernel's own words are wha
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -32,12 +33,14 @@ hypervisor = false
 """
 
 
-def trace(folder: Path, options: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def trace(
+    folder: Path, options: str, *arguments: str, command: tuple[str, ...] = ("true",)
+) -> subprocess.CompletedProcess[str]:
     (folder / "test.toml").write_text(CONFIG + options)
     return subprocess.run(
         (
             *(sys.executable, "-m", "orchestrator.cli", "trace", "-c", str(folder / "test.toml")),
-            *("-o", str(folder / "run"), *arguments, "--", "true"),
+            *("-o", str(folder / "run"), *arguments, "--", *command),
         ),
         capture_output=True, text=True, timeout=HOST_LIMIT_S, check=False,
     )  # fmt: skip
@@ -92,6 +95,41 @@ def test_the_graph_tracer_in_a_small_buffer(tmp_path: Path) -> None:
     text = (tmp_path / "run/trace.txt").read_text()
     assert f"# lost: linux, cpu 0: {lost[1]} events" in text
     assert re.search(r"funcgraph_entry: --> \w+ \(\d+\)", text)
+
+
+ITSELF = """
+cd /sys/kernel/tracing
+echo 'p:own/makes do_mkdirat' > kprobe_events
+for event in own/makes signal/signal_generate timer/hrtimer_start; do echo 1 > events/$event/enable; done
+mkdir /tmp/1 /tmp/2 /tmp/3
+for i in 1 2 3 4 5; do kill -CONT $$; done
+sleep 0.02
+echo 0 > events/timer/hrtimer_start/enable
+grep -c hrtimer_start: trace
+"""
+
+
+def test_events_that_the_command_itself_enables(tmp_path: Path) -> None:
+    """Of those enabled when it ends every one is there; the others are counted, as Linux does."""
+    options = 'events = ["sched:sched_switch"]\n'
+    done = trace(tmp_path, options, "--json", command=("sh", "-c", ITSELF))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    count = int(told["stdout"])
+    assert count > 2
+    left_out = [{"source": "linux", "cpu": 0, "events": count}]
+    assert told["trace"]["left_out"] == left_out
+    assert told["trace"]["lost"] == told["trace"]["contradictions"] == []
+    run = tmp_path / "run"
+    report = read("trace-cmd", "report", "-N", "-i", run / "trace.dat")
+    assert report.count(" makes: ") == 3
+    assert len(re.findall(r" signal_generate: +sig=18 ", report)) == 5  # signal(7): SIGCONT
+    assert " hrtimer_start: " not in report
+    assert f"[{count} EVENTS DROPPED]" in report
+    assert f"# left out: linux, cpu 0: {count} events" in (run / "trace.txt").read_text()
+    metadata = pyarrow.parquet.read_schema(run / "trace.parquet").metadata
+    assert json.loads(metadata[b"left_out"]) == left_out
+    assert f"core 0: {count} events left out: damaged, or" in (run / "report.html").read_text()
 
 
 def test_a_wrong_filter_is_told_in_the_kernels_words(tmp_path: Path) -> None:

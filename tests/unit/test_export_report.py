@@ -22,6 +22,7 @@ TICKS = 20
 def timeline() -> Timeline:
     return dual_timeline(
         TICKS,
+        left_out=5,
         contradictions=("linux handles <b>5</b> before it is sent",),
         probe_costs={"rtos: switch": np.array([200, 210, 190], np.uint32)},
     )
@@ -144,6 +145,7 @@ def test_a_guests_names_are_not_taken_for_the_pages_own_text(tmp_path: Path) -> 
 def test_what_is_wrong_with_the_run_is_on_top(page: Path) -> None:
     content = page.read_text()
     assert "hypervisor, core 1: 3 events lost" in content
+    assert "linux, core 0: 5 events left out: damaged, or of an event whose format" in content
     assert "linux handles &lt;b&gt;5&lt;/b&gt; before it is sent" in content
 
 

@@ -49,10 +49,15 @@ def test_every_row_has_the_process_of_its_thread(tmp_path: Path) -> None:
 
 
 def test_what_is_lost_or_wrong_is_in_the_metadata(tmp_path: Path) -> None:
-    export.write(dual_timeline(1, contradictions=("1.0 s: too early",)), "parquet", tmp_path / "t")
+    export.write(
+        dual_timeline(1, left_out=5, contradictions=("1.0 s: too early",)),
+        "parquet",
+        tmp_path / "t",
+    )
     metadata = pq.read_schema(tmp_path / "t").metadata
     told = {name.decode(): json.loads(text) for name, text in metadata.items()}
     assert told["lost"] == [{"source": "hypervisor", "cpu": 1, "events": 3}]
+    assert told["left_out"] == [{"source": "linux", "cpu": 0, "events": 5}]
     assert told["contradictions"] == ["1.0 s: too early"]
     assert told["clocks"][0] == {
         "source": "linux", "clock": "local", "offset_ns": -1234567, "residual_ns": 16, "samples": 40

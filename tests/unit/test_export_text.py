@@ -154,12 +154,15 @@ def test_every_event_has_a_line_in_order(tmp_path: Path) -> None:
 
 
 def test_loss_and_contradictions_are_told(tmp_path: Path) -> None:
-    timeline = dual_timeline(1, contradictions=("irq 5 was handled before it was sent",))
+    timeline = dual_timeline(
+        1, left_out=5, contradictions=("irq 5 was handled before it was sent",)
+    )
     export.write(timeline, "text", tmp_path / "trace.txt")
     content = (tmp_path / "trace.txt").read_text()
     assert "# lost: hypervisor, cpu 1: 3 events\n" in content
+    assert "# left out: linux, cpu 0: 5 events\n" in content
     assert "# contradiction: irq 5 was handled before it was sent\n" in content
-    assert f"entries-written: {len(timeline)}/{len(timeline) + 3} " in content
+    assert f"entries-written: {len(timeline)}/{len(timeline) + 3 + 5} " in content
 
 
 LINE = re.compile(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a traced run boots besides itself: before a live one, and after one that died; never after Ctrl-C."""
+"""What a traced run boots besides itself, never after Ctrl-C; and what a user is told of its timeline."""
 
 from pathlib import Path
 
 import pytest
+from timelines import dual_timeline
 
 from orchestrator import config, session, tracing
 from orchestrator.errors import GuestError, Interrupted, OrchestrateError
@@ -58,3 +59,14 @@ def test_the_run_before_a_live_one_goes_on_from_a_saved_start(
             live=print,
         )
     assert asked == [True]
+
+
+def test_what_is_missing_is_told_by_its_reason() -> None:
+    """Events that nobody can read contradict nothing; a user can have their formats saved."""
+    told = tracing.summary(dual_timeline(1, left_out=5, contradictions=("too early",)))
+    assert "hypervisor: 3 events were lost on core 1" in told
+    (left_out,) = (line for line in told if "left out" in line)
+    assert left_out.startswith("linux: 5 events were left out on core 0: damaged, or of an event ")
+    assert "events of [trace.linux]" in left_out
+    assert [line for line in told if "contradiction" in line] == ["contradiction: too early"]
+    assert not any("left out" in line for line in tracing.summary(dual_timeline(1)))

@@ -7,6 +7,8 @@
  *     set PATH VALUE       start: write VALUE to the file PATH of the instance
  *     keep PATH            save: the event formats below the directory PATH of tracefs
  *
+ * The formats of what is enabled when the job has ended are saved, too: it may have enabled that itself.
+ *
  * `stop` ends tracing, so that nothing of what follows is traced, and reports how much the rings hold
  * (images/abi/job.h). What `save` saves is in /results/trace, except pages: those that the host has not
  * taken out of memory meanwhile go to stdout as members of a tar archive, to which init adds the
@@ -87,23 +89,31 @@ static int start(void)
     return status ? status : each_line(set);
 }
 
-/* events/SYSTEM/EVENT/format is saved as SAVED/formats/SYSTEM.EVENT. */
-static int save_format(const char *path, const struct stat *status, int type, struct FTW *place)
+static int save_format(const char *system, const char *event)
 {
-    char to[600], text[512];
+    char from[600], to[600];
+
+    snprintf(from, sizeof(from), TRACEFS "/events/%s/%s/format", system, event);
+    snprintf(to, sizeof(to), SAVED "/formats/%s.%s", system, event);
+    return access(to, F_OK) ? copy_file(from, to) : 0;
+}
+
+/* Of events/SYSTEM/EVENT/format. */
+static int save_found(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    char text[512];
 
     (void)status;
     if (type != FTW_F || strcmp(path + place->base, "format"))
         return 0;
     snprintf(text, sizeof(text), "%s", path + strlen(TRACEFS "/events/"));
-    char *system_end = strchr(text, '/');
-    char *event_end = system_end ? strchr(system_end + 1, '/') : NULL;
+    char *event = strchr(text, '/');
+    char *event_end = event ? strchr(event + 1, '/') : NULL;
     if (!event_end)
         return 0;
-    *system_end = '.';
+    *event++ = '\0';
     *event_end = '\0';
-    snprintf(to, sizeof(to), SAVED "/formats/%s", text);
-    return copy_file(path, to);
+    return save_format(text, event);
 }
 
 static int keep(const char *word, char *rest)
@@ -113,9 +123,31 @@ static int keep(const char *word, char *rest)
     if (strcmp(word, "keep"))
         return 0;
     snprintf(path, sizeof(path), TRACEFS "/%s", rest);
-    if (nftw(path, save_format, OPEN_DIRECTORIES, FTW_PHYS))
+    if (nftw(path, save_found, OPEN_DIRECTORIES, FTW_PHYS))
         return failed(errno ? errno : EIO, "%s", path);
     return 0;
+}
+
+/* The kernel lists what the instance records as SYSTEM:EVENT, a line each. */
+static int keep_enabled(void)
+{
+    char path[512], line[256];
+    int status = 0;
+
+    snprintf(path, sizeof(path), "%s/set_event", instance);
+    FILE *events = fopen(path, "r");
+    if (!events)
+        return failed(errno, "%s", path);
+    while (!status && fgets(line, sizeof(line), events)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *event = strchr(line, ':');
+        if (!event)
+            continue;
+        *event++ = '\0';
+        status = save_format(line, event);
+    }
+    fclose(events);
+    return status;
 }
 
 static int stop(void)
@@ -156,7 +188,7 @@ static int save(void)
     for (size_t i = 0; !status && i < sizeof(files) / sizeof(files[0]); i++)
         status = copy_file(files[i][0], files[i][1]);
     if (status || (status = save_symbols(FOLDER)) || (status = each_line(keep)) ||
-        (status = save_stats(instance, FOLDER)) ||
+        (status = keep_enabled()) || (status = save_stats(instance, FOLDER)) ||
         (!area->report.taken && (status = send_rings(instance, FOLDER))))
         return status;
     snprintf(path, sizeof(path), "%s/trace_clock", instance);
